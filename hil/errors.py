@@ -1,0 +1,143 @@
+"""Everything that can go wrong, and what it means for the exit status.
+
+    HilError
+    +-- UsageError             2  a flag, a path, a board name, a configuration file
+    |   `-- BoardFileError     2  boards/*.toml: names file and key
+    +-- Refused                3  known before anything runs
+    |   +-- ModelError
+    |   |   +-- MalformedModel     not a model, or one that contradicts itself
+    |   |   `-- UnsupportedModel   a sound model that the engine does not run
+    |   `-- PlanError
+    |       `-- DoesNotFit         needs more RAM or flash than the board has
+    +-- InfrastructureError    4  the lab, not the model: worth another try
+    |   +-- BoardMissing           no board, or it vanished
+    |   +-- FlashFailed
+    |   +-- LinkError
+    |   |   +-- LinkLost           the port closed or the board was unplugged
+    |   |   `-- LinkTimeout        no valid answer within the limit
+    |   +-- ToolMissing            compiler, emulator, runtime
+    |   +-- BuildFailed            the compiler said no
+    |   `-- ReferenceFailed        TFLite crashed, hung or refused
+    `-- DeviceError            5  the device itself said, or showed, that it failed
+        +-- DeviceFault            a fault handler reported
+        +-- DeviceRefused          a request or program that the firmware rejects
+        `-- DeviceHang             alive on the bus, or once was, but never done
+
+A bad verdict (exit status 1) is a result, not an error, and has no class here.
+"""
+
+from __future__ import annotations
+
+
+class HilError(Exception):
+    """Base of all errors that `hil` raises on purpose.
+
+    `message` says what was tried and on what; `hint` is the next command to type, or None.
+    """
+
+    exit_status = 2
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}\n  next: {self.hint}" if self.hint else self.message
+
+
+class UsageError(HilError):
+    """The command line, a path or a configuration file is wrong."""
+
+
+class BoardFileError(UsageError):
+    """A board description is wrong; the message names file and key."""
+
+
+class Refused(HilError):
+    """Refused before anything was built or run."""
+
+    exit_status = 3
+
+
+class ModelError(Refused):
+    """Something about the model itself."""
+
+
+class MalformedModel(ModelError):
+    """The file is not a model, is damaged, or contradicts itself."""
+
+
+class UnsupportedModel(ModelError):
+    """A sound model with an operator, type or option that the engine does not run."""
+
+
+class PlanError(Refused):
+    """No plan exists for this model on these boards."""
+
+
+class DoesNotFit(PlanError):
+    """The plan needs more memory than the board has."""
+
+    def __init__(self, message: str, *, needed: int, available: int, operator: str, tensor: str, hint: str | None = None):
+        super().__init__(message, hint=hint)
+        self.needed = needed
+        self.available = available
+        self.operator = operator
+        self.tensor = tensor
+
+
+class InfrastructureError(HilError):
+    """The lab failed, not the model."""
+
+    exit_status = 4
+
+
+class BoardMissing(InfrastructureError):
+    """No board where one was expected."""
+
+
+class FlashFailed(InfrastructureError):
+    """The image did not get onto the board."""
+
+
+class LinkError(InfrastructureError):
+    """The connection to the board."""
+
+
+class LinkLost(LinkError):
+    """The port closed: unplugged, powered off, or its process ended."""
+
+
+class LinkTimeout(LinkError):
+    """No valid answer arrived within the time limit."""
+
+
+class ToolMissing(InfrastructureError):
+    """A compiler, an emulator or a runtime is not installed."""
+
+
+class BuildFailed(InfrastructureError):
+    """A compiler or linker refused; the message carries what it said."""
+
+
+class ReferenceFailed(InfrastructureError):
+    """The host reference crashed, hung, or refused the model."""
+
+
+class DeviceError(HilError):
+    """The device failed."""
+
+    exit_status = 5
+
+
+class DeviceFault(DeviceError):
+    """The device's fault handler reported; registers are in the message."""
+
+
+class DeviceRefused(DeviceError):
+    """The firmware answered a request with an error status."""
+
+
+class DeviceHang(DeviceError):
+    """The device did not finish within its time limit."""
