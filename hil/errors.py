@@ -79,7 +79,9 @@ class PlanError(Refused):
 class DoesNotFit(PlanError):
     """The plan needs more memory than the board has."""
 
-    def __init__(self, message: str, *, needed: int, available: int, operator: str, tensor: str, hint: str | None = None):
+    def __init__(
+        self, message: str, *, needed: int, available: int, operator: str, tensor: str, hint: str | None = None
+    ):
         super().__init__(message, hint=hint)
         self.needed = needed
         self.available = available

@@ -48,7 +48,9 @@ class Tensor:
     @property
     def bytes(self) -> int:
         """Size of an activation (int8 or float32; constants of other types have theirs from `data`)."""
-        return self.elements * {"int8": 1, "uint8": 1, "bool": 1, "int16": 2, "float16": 2, "int64": 8}.get(self.dtype, 4)
+        return self.elements * {"int8": 1, "uint8": 1, "bool": 1, "int16": 2, "float16": 2, "int64": 8}.get(
+            self.dtype, 4
+        )
 
     def __str__(self) -> str:
         shape = "x".join(map(str, self.shape)) or "scalar"

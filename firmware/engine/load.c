@@ -1,0 +1,148 @@
+/* Checks a program once, completely. After this nothing is checked again. */
+#include "kernel.h"
+#include "kernels/kernels.h"
+
+static bool table_inside(const hil_header *header, uint32_t at, uint32_t count, uint32_t item)
+{
+    return (at & 3u) == 0u && at >= sizeof *header && at <= header->size &&
+           (uint64_t)count * item <= (uint64_t)(header->size - at);
+}
+
+bool hil_readable(const hil_limits *limits, hil_ref ref, uint64_t bytes, uint32_t align)
+{
+    const uint32_t offset = ref & ~HIL_REF_CONST;
+    const uint32_t room = (ref & HIL_REF_CONST) != 0u ? limits->program_size : limits->arena_size;
+    return (offset & (align - 1u)) == 0u && offset <= room && bytes <= (uint64_t)(room - offset);
+}
+
+bool hil_writable(const hil_limits *limits, hil_ref ref, uint64_t bytes, uint32_t align)
+{
+    return (ref & HIL_REF_CONST) == 0u && hil_readable(limits, ref, bytes, align);
+}
+
+bool hil_sizes(const int32_t *values, uint32_t count, uint64_t *product)
+{
+    const uint64_t most = (uint64_t)1 << 28;
+    uint64_t all = 1;
+    for (uint32_t i = 0; i < count; i++) {
+        if (values[i] < 1 || (uint64_t)values[i] > most) {
+            return false;
+        }
+        all *= (uint64_t)values[i];
+        if (all > most) {
+            return false;
+        }
+    }
+    *product = all;
+    return true;
+}
+
+static hil_status check_header(const hil_header *header, uint32_t room, uint32_t arena_room)
+{
+    if (room < sizeof *header || header->magic != HIL_PROGRAM_MAGIC) {
+        return HIL_BAD_MAGIC;
+    }
+    if (header->version != HIL_PROGRAM_VERSION) {
+        return HIL_BAD_VERSION;
+    }
+    if (header->size < sizeof *header || header->size > room || (header->size & 3u) != 0u) {
+        return HIL_BAD_SIZE;
+    }
+    const uint8_t *bytes = (const uint8_t *)header;
+    if (hil_crc32(0, bytes + HIL_PROGRAM_CRC_FROM, header->size - HIL_PROGRAM_CRC_FROM) != header->crc) {
+        return HIL_BAD_CRC;
+    }
+    if (!table_inside(header, header->operators_at, header->operators, 4u) ||
+        !table_inside(header, header->steps_at, header->steps, sizeof(hil_step)) ||
+        !table_inside(header, header->inputs_at, header->inputs, sizeof(hil_span)) ||
+        !table_inside(header, header->outputs_at, header->outputs, sizeof(hil_span))) {
+        return HIL_BAD_TABLE;
+    }
+    return header->arena_size > arena_room ? HIL_NO_ARENA : HIL_OK;
+}
+
+static hil_status check_spans(const hil_header *header, uint32_t at, uint32_t count)
+{
+    const hil_span *span = (const hil_span *)((const uint8_t *)header + at);
+    for (uint32_t i = 0; i < count; i++) {
+        if (span[i].offset > header->arena_size || span[i].bytes > header->arena_size - span[i].offset) {
+            return HIL_BAD_TABLE;
+        }
+    }
+    return HIL_OK;
+}
+
+static const hil_record *record_of(const hil_header *header, uint32_t index)
+{
+    const uint8_t *bytes = (const uint8_t *)header;
+    return (const hil_record *)(bytes + ((const uint32_t *)(bytes + header->operators_at))[index]);
+}
+
+static hil_status check_record(const hil_header *header, uint32_t index, hil_extent *extent)
+{
+    const uint32_t at = ((const uint32_t *)((const uint8_t *)header + header->operators_at))[index];
+    if (!table_inside(header, at, 1u, sizeof(hil_record))) {
+        return HIL_BAD_TABLE;
+    }
+    const hil_record *record = record_of(header, index);
+    if (!table_inside(header, at, record->words, 4u)) {
+        return HIL_BAD_TABLE;
+    }
+    const hil_limits limits = {header->size, header->arena_size};
+    return hil_check_kernel(&limits, record, extent);
+}
+
+static bool box_inside(const hil_box *box, const hil_extent *extent)
+{
+    return box->r0 < box->r1 && box->r1 <= extent->rows && box->c0 < box->c1 && box->c1 <= extent->channels &&
+           (!extent->whole_channels || (box->c0 == 0u && box->c1 == extent->channels));
+}
+
+hil_status hil_engine_load(hil_engine *engine, const uint8_t *program, uint32_t room, uint8_t *arena,
+                           uint32_t arena_room)
+{
+    engine->loaded = false;
+    engine->step = 0;
+    if (((uintptr_t)program & 3u) != 0u || ((uintptr_t)arena & 3u) != 0u) {
+        return HIL_BAD_ARGUMENT;
+    }
+    const hil_header *header = (const hil_header *)(const void *)program;
+    hil_status status = check_header(header, room, arena_room);
+    if (status == HIL_OK) {
+        status = check_spans(header, header->inputs_at, header->inputs);
+    }
+    if (status == HIL_OK) {
+        status = check_spans(header, header->outputs_at, header->outputs);
+    }
+    if (status != HIL_OK) {
+        return status;
+    }
+    hil_extent extent = {0, 0, false};
+    for (uint32_t i = 0; i < header->operators; i++) {
+        engine->step = i;
+        status = check_record(header, i, &extent);
+        if (status != HIL_OK) {
+            return status;
+        }
+    }
+    const hil_step *step = (const hil_step *)(const void *)(program + header->steps_at);
+    for (uint32_t i = 0; i < header->steps; i++) {
+        engine->step = i;
+        if (step[i].kind != HIL_STEP_BOX || step[i].core >= header->cores ||
+            step[i].operator_index >= header->operators ||
+            check_record(header, step[i].operator_index, &extent) != HIL_OK || !box_inside(&step[i].box, &extent)) {
+            return HIL_BAD_STEP;
+        }
+    }
+    engine->program = program;
+    engine->arena = arena;
+    engine->size = header->size;
+    engine->arena_size = header->arena_size;
+    engine->crc = header->crc;
+    engine->steps = header->steps;
+    engine->inputs = header->inputs;
+    engine->outputs = header->outputs;
+    engine->step = 0;
+    engine->loaded = true;
+    return HIL_OK;
+}

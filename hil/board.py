@@ -1,0 +1,204 @@
+"""Board descriptions: `boards/*.toml`, parsed once into typed values. No hardware is touched here."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NoReturn
+
+from hil.errors import BoardFileError, UsageError
+from hil.paths import BOARDS
+
+_ISAS = ("thumb-v6m", "thumb-v8m", "rv32imac", "host")
+_COUNTERS = ("cycles", "instructions", "microseconds")
+
+
+@dataclass(frozen=True)
+class Region:
+    """A span of the address map, in bytes."""
+
+    address: int
+    bytes: int
+
+    @property
+    def end(self) -> int:
+        return self.address + self.bytes
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Predicted work of a kernel, in cycles: for each multiply-accumulate, and for each output element."""
+
+    per_mac: float
+    per_output: float
+
+
+@dataclass(frozen=True)
+class Board:
+    """A kind of hardware. Every value is checked on load; see the comments in `boards/rp2040.toml`."""
+
+    name: str
+    title: str
+    port: str
+    virtual: str | None
+    isa: str
+    cpu: str
+    cores: int
+    clock_hz: int
+    counts: str
+    flash: Region
+    ram: Region
+    stack: Region
+    stack_per_core: int
+    baud: int
+    uf2_family: int | None
+    costs: Mapping[str, Cost] = field(repr=False)
+    step_cost: float = 0.0
+
+
+class _Table:
+    """A TOML table, read key by key: errors name file and key, and keys that nobody asked for are noticed."""
+
+    def __init__(self, file: Path, path: str, values: dict[str, Any]) -> None:
+        self.file, self.path, self.values = file, path, values
+        self.seen: set[str] = set()
+
+    def fail(self, key: str, why: str) -> NoReturn:
+        raise BoardFileError(f"{self.file.name}: {self.path}{key}: {why}")
+
+    def take(self, key: str, kind: type, *, optional: bool = False) -> Any:
+        self.seen.add(key)
+        if key not in self.values:
+            if optional:
+                return None
+            self.fail(key, "missing")
+        value = self.values[key]
+        if not isinstance(value, kind) or (kind is not bool and isinstance(value, bool)):
+            self.fail(key, f"expected {kind.__name__}, found {value!r}")
+        return value
+
+    def string(self, key: str) -> str:
+        value = self.take(key, str)
+        if not value:
+            self.fail(key, "is empty")
+        return str(value)
+
+    def integer(self, key: str, low: int, high: int) -> int:
+        value = self.take(key, int)
+        if not low <= value <= high:
+            self.fail(key, f"{value} is outside {low}..{high}")
+        return int(value)
+
+    def one_of(self, key: str, allowed: tuple[str, ...]) -> str:
+        value = self.string(key)
+        if value not in allowed:
+            self.fail(key, f"{value!r} is not one of {', '.join(allowed)}")
+        return value
+
+    def table(self, key: str, *, optional: bool = False) -> _Table | None:
+        value = self.take(key, dict, optional=optional)
+        return None if value is None else _Table(self.file, f"{self.path}{key}.", value)
+
+    def need(self, key: str) -> _Table:
+        found = self.table(key)
+        assert found is not None
+        return found
+
+    def done(self) -> None:
+        if extra := sorted(set(self.values) - self.seen):
+            self.fail(extra[0], f"unknown key (known here: {', '.join(sorted(self.seen))})")
+
+
+def parse(file: Path, text: str) -> Board:
+    """A board from TOML text; `file` only names it in messages. Raises `BoardFileError`."""
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise BoardFileError(f"{file.name}: not TOML: {error}") from error
+    top = _Table(file, "", raw)
+    top.integer("schema", 1, 1)
+    name = top.string("name")
+    if name != file.stem:
+        top.fail("name", f"{name!r} differs from the file's name")
+    cpu, memory, console = top.need("cpu"), top.need("memory"), top.need("console")
+    flash, ram = _region(memory, "flash"), _region(memory, "ram")
+    stack, per_core = _stack(memory)
+    memory.done()
+    cores = cpu.integer("cores", 1, 64)
+    if per_core * cores > stack.bytes:
+        top.fail("memory.stack.per_core", f"{cores} stacks of {per_core} bytes do not fit in {stack.bytes}")
+    uf2 = top.table("uf2", optional=True)
+    costs, step_cost = _costs(top.need("cost"))
+    board = Board(
+        name=name,
+        title=top.string("title"),
+        port=top.string("port"),
+        virtual=top.string("virtual") if "virtual" in raw else None,
+        isa=cpu.one_of("isa", _ISAS),
+        cpu=cpu.string("name"),
+        cores=cores,
+        clock_hz=cpu.integer("clock_hz", 1_000, 10_000_000_000),
+        counts=cpu.one_of("counts", _COUNTERS),
+        flash=flash,
+        ram=ram,
+        stack=stack,
+        stack_per_core=per_core,
+        baud=console.integer("baud", 300, 12_000_000),
+        uf2_family=uf2.integer("family", 0, 0xFFFF_FFFF) if uf2 else None,
+        costs=costs,
+        step_cost=step_cost,
+    )
+    for table in (cpu, console, uf2, top):
+        if table:
+            table.done()
+    return board
+
+
+def _region(memory: _Table, key: str) -> Region:
+    table = memory.need(key)
+    region = Region(table.integer("address", 0, 0xFFFF_FFFF), table.integer("bytes", 1, 0x1_0000_0000))
+    table.done()
+    return region
+
+
+def _stack(memory: _Table) -> tuple[Region, int]:
+    table = memory.need("stack")
+    region = Region(table.integer("address", 0, 0xFFFF_FFFF), table.integer("bytes", 256, 0x1_0000_0000))
+    per_core = table.integer("per_core", 256, region.bytes)
+    table.done()
+    return region, per_core
+
+
+def _costs(table: _Table) -> tuple[dict[str, Cost], float]:
+    costs: dict[str, Cost] = {}
+    step = 0.0
+    for key, value in table.values.items():
+        table.seen.add(key)
+        if key == "step":
+            if not isinstance(value, int | float) or value < 0:
+                table.fail(key, f"expected a number of cycles, found {value!r}")
+            step = float(value)
+        elif isinstance(value, list) and len(value) == 2 and all(isinstance(v, int | float) and v >= 0 for v in value):
+            costs[key] = Cost(float(value[0]), float(value[1]))
+        else:
+            table.fail(key, f"expected [cycles per MAC, cycles per output], found {value!r}")
+    return costs, step
+
+
+def names() -> tuple[str, ...]:
+    """The boards that have a description, in alphabetical order."""
+    return tuple(sorted(path.stem for path in BOARDS.glob("*.toml")))
+
+
+def load(name: str) -> Board:
+    """The board called `name`. Raises `UsageError` for an unknown name, `BoardFileError` for a bad description."""
+    if name not in names():
+        raise UsageError(f"no board is called {name!r}; known: {', '.join(names())}", hint="hil boards")
+    file = BOARDS / f"{name}.toml"
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BoardFileError(f"{file.name}: cannot be read: {error}") from error
+    return parse(file, text)
