@@ -159,8 +159,8 @@ class Record:
         """All references that the kernel reads."""
         return tuple(ref for name, ref in self.refs().items() if name != self.OUTPUT)
 
-    def placed(self, place: Callable[[Ref], Arena | Const]) -> Self:
-        """The same record with every reference resolved."""
+    def placed(self, place: Callable[[Ref], Ref]) -> Self:
+        """The same record with every reference replaced."""
         return dataclasses.replace(self, **{name: place(ref) for name, ref in self.refs().items()})
 
     def pack(self) -> bytes:

@@ -1,0 +1,174 @@
+"""From a graph to a plan: what runs, where every tensor lives, what it needs. Decided before anything is flashed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hil.board import Board
+from hil.errors import DoesNotFit, UnsupportedModel
+from hil.model.graph import Graph
+from hil.plan.lower import Job, Lowered, lower
+from hil.plan.memory import Layout, allocate
+from hil.plan.program import Program, Span, Step, encode
+from hil.plan.records import Act
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """What the firmware itself takes, in bytes: known from its machine code, measured by nobody.
+
+    `stacks` is the worst depth of each core's stack for the kernels that the program uses.
+    """
+
+    flash_code: int
+    ram_static: int
+    stacks: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A tensor of the graph that can be read in `span` once `steps` steps have run (and before any further one)."""
+
+    tensor: int
+    operator: int
+    steps: int
+    span: Span
+
+
+@dataclass(frozen=True)
+class Tightest:
+    """The operator during which most bytes are alive, and its output tensor."""
+
+    operator: str
+    tensor: str
+    live: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One node's deployment of a graph: the program and what it is predicted to need."""
+
+    graph: Graph
+    board: Board
+    cores: int
+    program: Program
+    kernels: frozenset[str]
+    operators: tuple[int, ...]
+    layers: tuple[Layer, ...]
+    layout: Layout
+    tightest: Tightest
+    macs: int
+    cycles: int
+
+    @property
+    def arena_bytes(self) -> int:
+        return self.program.arena_bytes
+
+    def ram_peak(self, footprint: Footprint) -> int:
+        """Predicted peak RAM: static data, arena, and the worst stack of every core in use."""
+        return footprint.ram_static + self.arena_bytes + sum(footprint.stacks)
+
+    def check_fit(self, footprint: Footprint) -> None:
+        """Raise `DoesNotFit` with the numbers unless RAM and flash suffice."""
+        board, tight = self.board, self.tightest
+        need_ram = footprint.ram_static + self.arena_bytes
+        need_flash = footprint.flash_code + len(self.program.data)
+        name = self.graph.name
+        if need_ram > board.ram.bytes:
+            raise DoesNotFit(
+                f"{name} does not fit on {board.name}: it needs {need_ram} bytes of RAM, {board.ram.bytes} are "
+                f"available ({self.arena_bytes} for tensors, {footprint.ram_static} static); "
+                f"the peak is at {tight.operator}, output {tight.tensor}, with {tight.live} bytes alive",
+                needed=need_ram,
+                available=board.ram.bytes,
+                operator=tight.operator,
+                tensor=tight.tensor,
+            )
+        if need_flash > board.flash.bytes:
+            raise DoesNotFit(
+                f"{name} does not fit on {board.name}: it needs {need_flash} bytes of flash, {board.flash.bytes} are "
+                f"available ({len(self.program.data)} for the program, {footprint.flash_code} for code); "
+                f"the peak of RAM is at {tight.operator}, output {tight.tensor}",
+                needed=need_flash,
+                available=board.flash.bytes,
+                operator=tight.operator,
+                tensor=tight.tensor,
+            )
+        for core, depth in enumerate(footprint.stacks):
+            if depth > board.stack_per_core:
+                raise DoesNotFit(
+                    f"{name} on {board.name}: core {core}'s stack needs {depth} bytes, {board.stack_per_core} are "
+                    f"available",
+                    needed=depth,
+                    available=board.stack_per_core,
+                    operator=tight.operator,
+                    tensor=tight.tensor,
+                )
+
+
+def plan(graph: Graph, board: Board, *, in_place: bool = True) -> Plan:
+    """Plan `graph` for one core of one `board`. Raises `UnsupportedModel` or `MalformedModel`."""
+    lowered = lower(graph)
+    layout = allocate(graph, lowered, in_place=in_place)
+    _check_edges(graph, layout)
+    records = [job.record.placed(layout.place) for job in lowered.jobs]
+    steps = [Step(index, record.extent().whole()) for index, record in enumerate(records)]
+    program = encode(
+        records, steps, _spans(graph, layout, graph.inputs), _spans(graph, layout, graph.outputs),
+        arena_bytes=layout.arena_bytes,
+    )  # fmt: skip
+    works = [record.work(step.box) for record, step in zip(records, steps, strict=True)]
+    costs = [board.costs[record.COST] for record in records]
+    cycles = sum(c.per_mac * w.macs + c.per_output * w.outputs for c, w in zip(costs, works, strict=True))
+    weighted = {"conv", "depthwise"}
+    return Plan(
+        graph=graph,
+        board=board,
+        cores=1,
+        program=program,
+        kernels=frozenset(record.NAME for record in records),
+        operators=tuple(job.operator for job in lowered.jobs),
+        layers=_layers(graph, lowered, layout),
+        layout=layout,
+        tightest=_tightest(graph, lowered.jobs, layout),
+        macs=sum(w.macs for w, r in zip(works, records, strict=True) if r.COST in weighted),
+        cycles=round(cycles + board.step_cost * len(steps)),
+    )
+
+
+def _check_edges(graph: Graph, layout: Layout) -> None:
+    for tensor in graph.outputs:
+        if tensor in layout.constants or graph.tensors[tensor].data is not None:
+            raise UnsupportedModel(
+                f"{graph.name}: output {graph.tensors[tensor]} is a constant; supported: what an operator computes"
+            )
+
+
+def _spans(graph: Graph, layout: Layout, tensors: Sequence[int]) -> list[Span]:
+    return [Span(layout.offsets[t], graph.tensors[t].bytes) for t in tensors]
+
+
+def _layers(graph: Graph, lowered: Lowered, layout: Layout) -> tuple[Layer, ...]:
+    """Every operator's outputs, by the step that completes them; a renaming is complete when what it names is."""
+    last_of = {job.operator: j for j, job in enumerate(lowered.jobs)}
+    done: dict[int, int] = dict.fromkeys(graph.inputs, 0)
+    layers = []
+    for operator in graph.operators:
+        for tensor in operator.outputs:
+            named = lowered.aliases.get(tensor)
+            done[tensor] = done.get(named.tensor, 0) if isinstance(named, Act) else last_of.get(operator.index, -1) + 1
+            if tensor in layout.offsets:
+                span = Span(layout.offsets[tensor], graph.tensors[tensor].bytes)
+                layers.append(Layer(tensor, operator.index, done[tensor], span))
+    return tuple(sorted(layers, key=lambda layer: layer.steps))
+
+
+def _tightest(graph: Graph, jobs: Sequence[Job], layout: Layout) -> Tightest:
+    if not jobs:
+        tensor = graph.tensors[graph.inputs[0]]
+        return Tightest("the model's input", str(tensor), layout.lower_bound)
+    peak = max(range(len(jobs)), key=lambda j: layout.live[j])
+    target = jobs[peak].record.target
+    assert isinstance(target, Act)
+    return Tightest(str(graph.operators[jobs[peak].operator]), str(graph.tensors[target.tensor]), layout.live[peak])
