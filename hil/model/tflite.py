@@ -30,6 +30,8 @@ MAX_OPERATORS = 1 << 14
 MAX_RANK = 8
 MAX_ELEMENTS = 1 << 28
 
+_AXIS = 6  # slot of QuantizationParameters.quantized_dimension
+
 
 def load(path: Path) -> Graph:
     """The graph of the file at `path`, named by the file's stem."""
@@ -169,9 +171,12 @@ def _quantisation(table: Table, what: str, dtype: Dtype, shape: tuple[int, ...])
     low, high = schema.ZERO_POINTS.get(dtype, (0, 0))
     if not all(low <= z <= high for z in zero_point):
         raise MalformedModel(f"{what}: a zero point is outside {low} to {high}, which {dtype} can have")
-    # Old converters write the weights' axis for the bias too; in one dimension there is only one axis.
-    axis = 0 if len(shape) == 1 else entry.i32(6)
-    if len(scale) > 1 and not (0 <= axis < len(shape) and shape[axis] == len(scale)):
+    axis = entry.i32(_AXIS)
+    if axis < 0 or (axis >= len(shape) > 1):
+        raise MalformedModel(f"{what}: its scales are along axis {axis} of shape {shape}")
+    if len(shape) <= 1:  # see `for_reference`
+        axis = 0
+    if len(scale) > 1 and (not shape or shape[axis] != len(scale)):
         raise MalformedModel(f"{what}: {len(scale)} scales along axis {axis} of shape {shape}")
     return Quantisation(scale, zero_point, axis)
 
@@ -212,6 +217,26 @@ def _operator(index: int, table: Table, codes: tuple[_Code, ...], tensors: tuple
     return Operator(
         index, code.kind, code.version, inputs, outputs, read_options(code.kind, _union(table, kind, what), what)
     )
+
+
+def for_reference(graph: Graph) -> bytes:
+    """The bytes to give to TFLite: the file's own, but for one number that newer versions of TFLite stumble over.
+
+    Converters before 2019 wrote the weights' quantised axis, 3, for the bias too. In one dimension there is only one
+    axis and nothing reads the number, but LiteRT refuses a model with an axis that does not exist. It becomes 0.
+    """
+    main = Reader(graph.source).root().children(2, "subgraph", 1)[0]
+    mended: set[int] = set()
+    kept: set[int] = set()
+    for table, tensor in zip(main.children(0, "tensor", MAX_TENSORS), graph.tensors, strict=True):
+        entry = table.child(4, "quantisation")
+        place = None if entry is None else entry.at(_AXIS, 4)
+        if place is not None:
+            (mended if len(tensor.shape) == 1 else kept).add(place)
+    data = bytearray(graph.source)
+    for place in mended - kept:  # one that a tensor with more axes shares stays, for TFLite to judge
+        data[place : place + 4] = bytes(4)
+    return bytes(data)
 
 
 def _check_arity(what: str, kind: schema.Kind, inputs: tuple[int, ...], outputs: tuple[int, ...]) -> None:
