@@ -1,0 +1,56 @@
+/* The device's side of the protocol: takes bytes from the console, answers requests, runs the engine. */
+#ifndef HIL_SERVER_H
+#define HIL_SERVER_H
+
+#include "hil_engine.h"
+#include "link.h"
+#include "port.h"
+
+typedef struct {
+    uint32_t state; /* HIL_NEVER_RAN .. */
+    uint32_t run;   /* the host's number for it */
+    uint32_t status;
+    uint32_t step;
+    uint64_t us;
+    uint64_t cycles;
+} hil_result;
+
+typedef struct {
+    hil_engine engine;
+    hil_layout layout;
+    hil_status load_status;
+    hil_result result;
+    uint32_t paint;         /* the byte that the arena was painted with last */
+    uint32_t first, count;  /* of the run to do after this answer */
+    bool session;           /* a HELLO came since start */
+    uint16_t sequence;      /* of the last request done */
+    uint32_t answer_bytes;  /* payload of its answer, kept below */
+    uint8_t answer_kind, answer_status;
+    hil_receiver receiver;
+    uint8_t answer[HIL_FRAME_ROOM];
+    uint8_t event[HIL_LINK_HEADER + HIL_LINK_EVENT + HIL_LINK_CRC];
+} hil_server;
+
+/* 16 bytes that name this image; the image builder writes them. */
+extern const uint8_t hil_build_id[16];
+
+/* Loads the program and says so on the console. */
+void hil_server_start(hil_server *server);
+
+/* Takes one byte from the console; answers, and runs the engine, when it completes a request. */
+void hil_server_byte(hil_server *server, uint8_t byte);
+
+/* Sends a line of text, cut at HIL_LINK_EVENT bytes, beside the answers. */
+void hil_server_log(hil_server *server, const char *text);
+
+/* The registers of a fault, as the exception frame has them. */
+typedef struct {
+    uint32_t reason; /* HIL_HARD_FAULT .. */
+    uint32_t core;
+    uint32_t sp, r0, r1, r2, r3, r12, lr, pc, xpsr, exc_return;
+} hil_fault;
+
+/* Reports the fault, now and as the answer to everything that the host ever sends. Does not return. */
+void hil_server_fault(hil_server *server, const hil_fault *fault);
+
+#endif

@@ -1,0 +1,43 @@
+/* What a board must provide. Nothing else in firmware/ knows which board it runs on. */
+#ifndef HIL_PORT_H
+#define HIL_PORT_H
+
+#include <stdint.h>
+
+/* Where memory is. Symbols of the linker script, as values. */
+typedef struct {
+    uint8_t *arena;
+    uint32_t arena_bytes;
+    const uint8_t *program;
+    uint32_t program_bytes;
+    uint32_t static_bytes; /* .data and .bss */
+} hil_layout;
+
+typedef struct {
+    uint8_t *low; /* the stack grows down to here */
+    uint32_t bytes;
+} hil_stack;
+
+/* The console: bytes to and from the host. */
+int32_t hil_port_getc(void); /* the next byte, or -1 if none has arrived */
+void hil_port_putc(uint8_t byte);
+
+/* Time since start. `ticks` counts CPU cycles up and wraps: only the bits of `tick_mask` count. */
+uint64_t hil_port_us(void);
+uint32_t hil_port_ticks(void);
+uint32_t hil_port_tick_mask(void);
+/* Ticks a microsecond, in 1/65536: a constant, so that no device divides 64-bit numbers at run time. */
+uint32_t hil_port_ticks_per_us_q16(void);
+uint32_t hil_port_clock_hz(void);
+
+const char *hil_port_board(void); /* the board's name, at most 31 characters */
+uint32_t hil_port_cores(void);
+void hil_port_layout(hil_layout *layout);
+void hil_port_stack(uint32_t core, hil_stack *stack);
+
+/* Fills the part of every stack that is free now with HIL_STACK_PAINT. */
+void hil_port_paint_stacks(void);
+
+#define HIL_STACK_PAINT 0xa5u
+
+#endif

@@ -1,0 +1,37 @@
+/* UART0, polled (section 4.2). Its receive FIFO of 32 bytes is emptied by the main loop between requests. */
+#include "port.h"
+#include "registers.h"
+#include "rp2040.h"
+
+void rp2040_start_console(void)
+{
+    clear_bits(RESETS_RESET, RESET_UART0);
+    wait_bits(RESETS_DONE, RESET_UART0);
+    /* Divider in 1/64, rounded: clk_peri / (16 * baud) (section 4.2.3.2.1). */
+    const uint32_t divider = (uint32_t)(((uint64_t)HIL_CLOCK_HZ * 8u / HIL_BAUD + 1u) / 2u);
+    *reg(UART0_IBRD) = divider >> 6;
+    *reg(UART0_FBRD) = divider & 63u;
+    *reg(UART0_LCR_H) = UART_8_BITS_FIFO;
+    *reg(UART0_CR) = UART_ENABLE;
+    /* An open receive line must read as idle, not as a break. */
+    clear_bits(PADS_GPIO1, PAD_PULL_DOWN);
+    set_bits(PADS_GPIO1, PAD_PULL_UP);
+    *reg(GPIO0_CTRL) = GPIO_IS_UART;
+    *reg(GPIO1_CTRL) = GPIO_IS_UART;
+}
+
+int32_t hil_port_getc(void)
+{
+    if ((*reg(UART0_FR) & UART_FR_RX_EMPTY) != 0u) {
+        return -1;
+    }
+    /* Bits 8 to 11 say framing error or overrun: the frame's CRC finds those. */
+    return (int32_t)(*reg(UART0_DR) & 0xffu);
+}
+
+void hil_port_putc(uint8_t byte)
+{
+    while ((*reg(UART0_FR) & UART_FR_TX_FULL) != 0u) {
+    }
+    *reg(UART0_DR) = byte;
+}

@@ -1,0 +1,242 @@
+"""From a board and a program to an image. Firmware is compiled once for a board; a program costs one link.
+
+sources + board + toolchain --> objects (cached) --+
+program bytes ---------------> program object -----+--> ELF --> checksum --> BIN, UF2 (cached)
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from hil.board import Board
+from hil.cache import digest, entry, tree_digest
+from hil.errors import BuildFailed, DoesNotFit, UsageError
+from hil.image import boot2, uf2
+from hil.image.elf import Elf, flat
+from hil.image.stack import StackBound, worst_stack
+from hil.image.toolchain import Compiler, arm_gcc, zig
+from hil.paths import FIRMWARE
+
+TOOLCHAINS = ("zig", "gcc")
+
+_WARNINGS = ("-Wall", "-Wextra", "-Werror", "-Wconversion", "-Wshadow")
+_COMMON = ("-std=c11", "-ffreestanding", "-fno-common", "-ffunction-sections", "-fdata-sections", "-g", *_WARNINGS)
+# What each compiler calls the instruction set; the CPU's name comes from the board.
+_ZIG_TARGETS = {"thumb-v6m": "thumb-freestanding-eabi"}
+_GCC_TARGETS = {"thumb-v6m": "-mthumb"}
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Image:
+    """Firmware plus program, ready to flash. All sizes in bytes."""
+
+    board: str
+    build_id: str
+    """32 hex digits that name firmware, toolchain and program; HELLO reports the same."""
+    elf: Path
+    bin: Path
+    uf2: Path | None
+    code: int
+    """Flash of the firmware: boot stage, code, constants, initial data."""
+    program: int
+    flash: int
+    """From the start of flash to the last byte used."""
+    static_ram: int
+    arena_room: int
+    """RAM that is left for a program's arena."""
+
+    def stack_bound(self, leave_out: Iterable[str] = ()) -> StackBound:
+        """The deepest that core 0's stack can get, without the functions in `leave_out` (kernels that do not run)."""
+        return worst_stack(Elf(self.elf), "reset", frozenset(leave_out) | _AFTER_FAILURE)
+
+    def symbolize(self, address: int) -> str:
+        """`function+offset` of a code address, for fault reports."""
+        return Elf(self.elf).symbolize(address)
+
+
+_AFTER_FAILURE = frozenset({"rp2040_fault", "hil_server_fault"})
+
+
+@dataclass(frozen=True)
+class _Build:
+    """Everything that the objects of a board depend on, and how to make them."""
+
+    board: Board
+    compiler: Compiler
+    flags: tuple[str, ...]
+    link_flags: tuple[str, ...]
+
+    @property
+    def sources(self) -> tuple[Path, ...]:
+        port = FIRMWARE / "port" / self.board.port
+        found = [*FIRMWARE.glob("engine/**/*.c"), *FIRMWARE.glob("link/*.c"), FIRMWARE / "main.c"]
+        found += [*FIRMWARE.glob("port/*.c"), *port.glob("*.c"), *port.glob("*.S")]
+        return tuple(sorted(found))
+
+    def compile_args(self, source: Path, target: Path) -> list[str]:
+        # Kernels are where the time goes; everything else is run once a request.
+        speed = "-O2" if FIRMWARE / "engine" in source.parents else "-Os"
+        return [*self.flags, speed, "-c", str(source), "-o", str(target)]
+
+    def key(self) -> str:
+        linker = (FIRMWARE / "port" / self.board.port / "link.ld").read_bytes()
+        flags = [flag.replace(str(FIRMWARE), "") for flag in (*self.flags, *self.link_flags)]
+        return digest(
+            tree_digest(FIRMWARE), linker, _memory_block(self.board), self.compiler.name, self.compiler.version, *flags
+        )
+
+
+def build(board: Board, program: bytes, *, toolchain: str = "zig", progress: Progress | None = None) -> Image:
+    """The image of `program` for `board`; from the cache if it was built before.
+
+    Raises `BuildFailed` with the compiler's words, `ToolMissing`, `DoesNotFit` when flash or RAM overflow.
+    """
+    say = progress or (lambda _: None)
+    plan = _build_for(board, toolchain)
+    key = plan.key()
+    objects = entry("firmware", key, lambda place: _compile(plan, place, say))
+    build_id = digest(key, program)[:32]
+    return _describe(
+        board, build_id, len(program), entry("image", build_id, lambda place: _link(plan, objects, program, place, say))
+    )
+
+
+def compile_commands(board: Board, *, toolchain: str = "zig") -> list[dict[str, object]]:
+    """The entries of a `compile_commands.json` for editors and analysers: one for each source file."""
+    plan = _build_for(board, toolchain)
+    return [
+        {
+            "directory": str(FIRMWARE),
+            "file": str(source),
+            "arguments": [*plan.compiler.argv, *plan.compile_args(source, Path(source.name + ".o"))],
+        }
+        for source in plan.sources
+    ]
+
+
+def _build_for(board: Board, toolchain: str) -> _Build:
+    if toolchain not in TOOLCHAINS:
+        raise UsageError(f"no toolchain is called {toolchain!r}; known: {', '.join(TOOLCHAINS)}")
+    compiler = zig() if toolchain == "zig" else arm_gcc()
+    targets = _ZIG_TARGETS if toolchain == "zig" else _GCC_TARGETS
+    if board.isa not in targets:
+        raise UsageError(f"{toolchain} cannot build for {board.name}: instruction set {board.isa}")
+    if toolchain == "zig":
+        # Without the last flag, debug builds pull in the sanitizer's run time.
+        target = ["-target", targets[board.isa], f"-mcpu={board.cpu.replace('-', '_')}", "-fno-sanitize=undefined"]
+        link = [*target]
+    else:
+        target = [targets[board.isa], f"-mcpu={board.cpu.replace('_', '-')}", "-fno-tree-loop-distribute-patterns"]
+        link = [*target, "-nostdlib", "-Wl,--no-warn-rwx-segments"]
+    folders = ("engine", "link", "port", f"port/{board.port}", "")
+    defines = {
+        "HIL_BOARD": f'"{board.name}"',
+        "HIL_CLOCK_HZ": f"{board.clock_hz}u",
+        "HIL_BAUD": f"{board.baud}u",
+        "HIL_STACK_BYTES": f"{board.stack_per_core}u",
+        "HIL_CORES": f"{board.cores}u",
+    }
+    flags = [*target, *_COMMON]
+    flags += [f"-I{FIRMWARE / folder}" for folder in folders] + [f"-D{k}={v}" for k, v in defines.items()]
+    return _Build(board, compiler, tuple(flags), (*link, "-Wl,--gc-sections"))
+
+
+def _compile(plan: _Build, place: Path, say: Progress) -> None:
+    sources = plan.sources
+
+    def one(source: Path) -> None:
+        # The path, flattened: two folders may have files of one name.
+        name = source.relative_to(FIRMWARE).as_posix().replace("/", "_") + ".o"
+        plan.compiler.run(plan.compile_args(source, place / name), what=f"compiling firmware/{source.name}")
+        say(f"compiled {source.relative_to(FIRMWARE).as_posix()} for {plan.board.name} ({len(sources)} files)")
+
+    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
+        for future in [pool.submit(one, source) for source in sources]:
+            future.result()
+
+
+def _memory_block(board: Board) -> str:
+    """The linker's MEMORY block, from the board's description: one stack region for each core, core 0's on top."""
+    rows = [f"    FLASH (rx) : ORIGIN = {board.flash.address:#x}, LENGTH = {board.flash.bytes:#x}"]
+    rows += [f"    RAM (rwx) : ORIGIN = {board.ram.address:#x}, LENGTH = {board.ram.bytes:#x}"]
+    for core in range(board.cores):
+        low = board.stack.end - (core + 1) * board.stack_per_core
+        rows += [f"    STACK{core} (rw) : ORIGIN = {low:#x}, LENGTH = {board.stack_per_core:#x}"]
+    return "\n".join(["MEMORY", "{", *rows, "}", ""])
+
+
+def _link(plan: _Build, objects: Path, program: bytes, place: Path, say: Progress) -> None:
+    board = plan.board
+    say(f"linking a program of {len(program)} bytes for {board.name}")
+    (place / "program.bin").write_bytes(program)
+    build_id = digest(plan.key(), program)[:32]
+    (place / "program.S").write_text(_program_source(build_id), encoding="ascii")
+    script = _memory_block(board) + (FIRMWARE / "port" / board.port / "link.ld").read_text(encoding="ascii")
+    (place / "link.ld").write_text(script, encoding="ascii")
+    plan.compiler.run(
+        [*plan.flags, f"-I{place}", "-c", place / "program.S", "-o", place / "program.o"], what="assembling the program"
+    )
+    parts = sorted(objects.glob("*.o"))
+    last = ["-lgcc"] if plan.compiler.name != "zig" else []
+    elf = place / "firmware.elf"
+    try:
+        plan.compiler.run(
+            [*plan.link_flags, "-T", place / "link.ld", *parts, place / "program.o", *last, "-o", elf],
+            what=f"linking for {board.name}",
+        )
+    except BuildFailed as error:
+        raise _explained(error, board, len(program)) from error
+    boot2.seal(elf)
+    data = flat(Elf(elf).segments, board.flash.address)
+    (place / "firmware.bin").write_bytes(data)
+    if board.uf2_family is not None:
+        (place / "firmware.uf2").write_bytes(uf2.encode(data, board.flash.address, board.uf2_family))
+
+
+def _program_source(build_id: str) -> str:
+    """Assembler text that carries the program and the build id; the id makes the text differ when the program does."""
+    numbers = ", ".join(f"0x{byte:02x}" for byte in bytes.fromhex(build_id))
+    return (
+        '.section .program, "a"\n.balign 16\n.incbin "program.bin"\n.balign 4, 0xff\n'
+        '.section .rodata.hil_build_id, "a"\n.global hil_build_id\n.type hil_build_id, %object\n'
+        f"hil_build_id: .byte {numbers}\n.size hil_build_id, 16\n"
+    )
+
+
+def _explained(error: BuildFailed, board: Board, program: int) -> BuildFailed | DoesNotFit:
+    """A linker's complaint about a full region, as what it means."""
+    if "FLASH" in error.message and "overflow" in error.message:
+        return DoesNotFit(
+            f"{board.name}: firmware and a program of {program} bytes do not fit in {board.flash.bytes} bytes of flash",
+            needed=program,
+            available=board.flash.bytes,
+            operator="",
+            tensor="",
+        )
+    return error
+
+
+def _describe(board: Board, build_id: str, program: int, place: Path) -> Image:
+    elf = Elf(place / "firmware.elf")
+    static = elf.value("__hil_data_end") - elf.value("__hil_data_start")
+    static += elf.value("__hil_bss_end") - elf.value("__hil_bss_start")
+    flash = max(s.physical + len(s.data) for s in elf.segments) - board.flash.address
+    uf2_file = place / "firmware.uf2"
+    return Image(
+        board=board.name,
+        build_id=build_id,
+        elf=elf.path,
+        bin=place / "firmware.bin",
+        uf2=uf2_file if uf2_file.exists() else None,
+        code=flash - (elf.value("__hil_program_end") - elf.value("__hil_program_start")),
+        program=program,
+        flash=flash,
+        static_ram=static,
+        arena_room=elf.value("__hil_arena_end") - elf.value("__hil_arena_start"),
+    )

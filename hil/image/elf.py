@@ -1,0 +1,169 @@
+"""A small typed reader of 32-bit little-endian ELF files: loadable segments, sections, symbols.
+
+Source: System V ABI, chapters "ELF header", "Sections", "Symbol table", "Program header". A damaged file raises
+`BuildFailed`, since only a toolchain makes these files.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from hil.errors import BuildFailed
+
+_PT_LOAD = 1
+_SHT_SYMTAB = 2
+_SHT_NOBITS = 8
+_FUNCTION = 2
+_MAX_BYTES = 256 << 20
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Bytes to load: `physical` is where they lie in flash, `virtual` where the program sees them."""
+
+    physical: int
+    virtual: int
+    offset: int
+    data: bytes
+
+
+@dataclass(frozen=True)
+class Section:
+    """A named part of the file. `bits` is False for sections that take memory but no bytes in the file."""
+
+    name: str
+    kind: int
+    address: int
+    offset: int
+    size: int
+    link: int
+
+    @property
+    def bits(self) -> bool:
+        return self.kind != _SHT_NOBITS
+
+
+@dataclass(frozen=True)
+class Symbol:
+    """A name, its value (bit 0 set for Thumb functions), its size in bytes and the index of its section."""
+
+    name: str
+    value: int
+    size: int
+    function: bool
+    section: int
+
+
+class Elf:
+    """One file, read whole."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            with path.open("rb") as handle:
+                self._data = handle.read(_MAX_BYTES + 1)
+        except OSError as error:
+            raise BuildFailed(f"{path.name}: cannot be read: {error}") from error
+        if len(self._data) > _MAX_BYTES:
+            self._fail("is too large")
+        if self._data[:6] != b"\x7fELF\x01\x01":
+            self._fail("is not a 32-bit little-endian ELF file")
+        self._header = self._unpack("<HHIIIIIHHHHHH", 16)
+
+    def _fail(self, why: str) -> None:
+        raise BuildFailed(f"{self.path.name}: {why}")
+
+    def _unpack(self, layout: str, offset: int) -> tuple[int, ...]:
+        if offset + struct.calcsize(layout) > len(self._data):
+            self._fail(f"ends before offset {offset}")
+        return struct.unpack_from(layout, self._data, offset)
+
+    def _bytes(self, offset: int, size: int) -> bytes:
+        if offset + size > len(self._data):
+            self._fail(f"ends before offset {offset + size}")
+        return self._data[offset : offset + size]
+
+    def _text(self, table: bytes, offset: int) -> str:
+        end = table.find(b"\0", offset)
+        if end < 0:
+            self._fail("has a name without an end")
+        return table[offset:end].decode("utf-8", "replace")
+
+    @property
+    def entry(self) -> int:
+        """The address where a debugger would start."""
+        return self._header[3]
+
+    @cached_property
+    def segments(self) -> tuple[Segment, ...]:
+        """Loadable segments with bytes in the file, by physical address."""
+        found = []
+        for index in range(self._header[9]):
+            kind, offset, virtual, physical, size = self._unpack("<IIIII", self._header[4] + index * self._header[8])
+            if kind == _PT_LOAD and size:
+                found.append(Segment(physical, virtual, offset, self._bytes(offset, size)))
+        return tuple(sorted(found, key=lambda segment: segment.physical))
+
+    @cached_property
+    def sections(self) -> tuple[Section, ...]:
+        """All sections, in the file's order."""
+        raw = [self._unpack("<IIIIIIIIII", self._header[5] + i * self._header[10]) for i in range(self._header[11])]
+        if self._header[12] >= len(raw):
+            self._fail("has no section names")
+        names = self._bytes(raw[self._header[12]][4], raw[self._header[12]][5])
+        return tuple(Section(self._text(names, r[0]), r[1], r[3], r[4], r[5], r[6]) for r in raw)
+
+    def contents(self, section: Section) -> bytes:
+        """The bytes of a section; empty if it has none in the file."""
+        return self._bytes(section.offset, section.size) if section.bits else b""
+
+    @cached_property
+    def symbols(self) -> tuple[Symbol, ...]:
+        """All named symbols, in the file's order."""
+        found = []
+        for table in self.sections:
+            if table.kind != _SHT_SYMTAB:
+                continue
+            if table.link >= len(self.sections):
+                self._fail("has symbols without names")
+            names = self.contents(self.sections[table.link])
+            for offset in range(table.offset, table.offset + table.size, 16):
+                name, value, size, info, _, index = self._unpack("<IIIBBH", offset)
+                if name:
+                    found.append(Symbol(self._text(names, name), value, size, info & 15 == _FUNCTION, index))
+        return tuple(found)
+
+    @cached_property
+    def _by_name(self) -> dict[str, Symbol]:
+        return {symbol.name: symbol for symbol in self.symbols}
+
+    def has(self, name: str) -> bool:
+        return name in self._by_name
+
+    def value(self, name: str) -> int:
+        """The value of the symbol `name`. Raises `BuildFailed` if there is none."""
+        if name not in self._by_name:
+            self._fail(f"has no symbol {name}")
+        return self._by_name[name].value
+
+    def symbolize(self, address: int) -> str:
+        """`function+offset` for a code address, or the bare address where no function is."""
+        for symbol in self.symbols:
+            start = symbol.value & ~1
+            if symbol.function and start <= address & ~1 < start + max(symbol.size, 2):
+                return f"{symbol.name}+{(address & ~1) - start:#x}"
+        return f"{address:#010x}"
+
+
+def flat(segments: tuple[Segment, ...], base: int) -> bytes:
+    """The bytes of flash from `base` on, gaps filled with 0xFF (erased flash). Raises `BuildFailed` on overlap."""
+    out = bytearray()
+    for segment in segments:
+        gap = segment.physical - base - len(out)
+        if gap < 0:
+            raise BuildFailed(f"a segment at {segment.physical:#x} overlaps another, or lies below {base:#x}")
+        out += b"\xff" * gap + segment.data
+    return bytes(out)

@@ -1,0 +1,108 @@
+"""What an ARMv6-M instruction does to the stack and to the flow of control. Nothing else about it is decoded.
+
+Source: ARMv6-M Architecture Reference Manual, A5.2 (16-bit encodings) and A5.3 (32-bit encodings).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, auto
+
+
+class Flow(Enum):
+    """Where control goes after an instruction."""
+
+    NEXT = auto()
+    BRANCH = auto()  # to `target`, always
+    MAYBE = auto()  # to `target`, or on
+    CALL = auto()  # to `target`, then on
+    CALL_REGISTER = auto()  # BLX `register`
+    JUMP_REGISTER = auto()  # BX `register`
+    TABLE = auto()  # writes PC from a register: a switch, inside the function
+    RETURN = auto()
+    STOP = auto()  # undefined instruction
+
+
+@dataclass(frozen=True)
+class Instruction:
+    """One instruction; `grow` is by how many bytes the stack grows (negative: shrinks)."""
+
+    address: int
+    size: int = 2
+    flow: Flow = Flow.NEXT
+    target: int = 0
+    register: int = -1
+    grow: int = 0
+    grow_by_register: int = -1
+    """Register that is added to SP, or -1."""
+    restores_sp: bool = False
+    """MOV SP, Rn: an epilogue with a frame pointer."""
+    loads: tuple[int, int] | None = None
+    """Register and address of a literal that is loaded into it."""
+    pops: int = 0
+    """Bit mask of registers that POP fills."""
+
+
+def _signed(value: int, bits: int) -> int:
+    return value - (1 << bits) if value >> (bits - 1) else value
+
+
+def decode(address: int, first: int, second: int) -> Instruction:
+    """The instruction at `address`; `second` is the halfword behind the first."""
+    if first >> 11 >= 0b11101:
+        return _wide(address, first, second)
+    top = first >> 8
+    if top in {0b10110100, 0b10110101}:  # PUSH
+        return Instruction(address, grow=4 * (first & 0x1FF).bit_count())
+    if top in {0b10111100, 0b10111101}:  # POP
+        flow = Flow.RETURN if first & 0x100 else Flow.NEXT
+        return Instruction(address, flow=flow, grow=-4 * (first & 0x1FF).bit_count(), pops=first & 0xFF)
+    if top == 0b10110000:  # ADD/SUB SP, #imm7
+        size = 4 * (first & 0x7F)
+        return Instruction(address, grow=size if first & 0x80 else -size)
+    if top >> 3 == 0b01001:  # LDR Rt, [PC, #imm8]
+        return Instruction(address, loads=(first >> 8 & 7, (address + 4 & ~3) + 4 * (first & 0xFF)))
+    if top >> 4 == 0b1101:  # B<cond>, UDF, SVC
+        condition = first >> 8 & 15
+        if condition == 14:
+            return Instruction(address, flow=Flow.STOP)
+        if condition == 15:
+            return Instruction(address)
+        return Instruction(address, flow=Flow.MAYBE, target=address + 4 + 2 * _signed(first & 0xFF, 8))
+    if top >> 3 == 0b11100:  # B
+        return Instruction(address, flow=Flow.BRANCH, target=address + 4 + 2 * _signed(first & 0x7FF, 11))
+    if top >> 2 == 0b010001:
+        return _high_registers(address, first)
+    return Instruction(address)
+
+
+def _high_registers(address: int, first: int) -> Instruction:
+    """ADD, CMP, MOV on all registers; BX, BLX (A5.2.3)."""
+    source = first >> 3 & 15
+    target = (first >> 4 & 8) | (first & 7)
+    kind = first >> 8 & 3
+    if kind == 3:
+        if first & 0x80:
+            return Instruction(address, flow=Flow.CALL_REGISTER, register=source)
+        return Instruction(address, flow=Flow.RETURN if source == 14 else Flow.JUMP_REGISTER, register=source)
+    if kind == 1:  # CMP
+        return Instruction(address)
+    if target == 15:
+        return Instruction(address, flow=Flow.RETURN if kind == 2 and source == 14 else Flow.TABLE)
+    if target == 13:
+        if kind == 0:
+            return Instruction(address, grow_by_register=source)
+        return Instruction(address, restores_sp=True)
+    return Instruction(address)
+
+
+def _wide(address: int, first: int, second: int) -> Instruction:
+    if first >> 11 == 0b11110 and second >> 14 == 3 and second & 0x1000:  # BL
+        sign = first >> 10 & 1
+        i1 = 1 ^ (second >> 13 & 1) ^ sign
+        i2 = 1 ^ (second >> 11 & 1) ^ sign
+        offset = sign << 24 | i1 << 23 | i2 << 22 | (first & 0x3FF) << 12 | (second & 0x7FF) << 1
+        return Instruction(address, 4, Flow.CALL, address + 4 + _signed(offset, 25))
+    if first & 0xFFF0 == 0xF7F0 and second & 0xF000 == 0xA000:  # UDF.W
+        return Instruction(address, 4, Flow.STOP)
+    return Instruction(address, 4)  # MSR, MRS, barriers
