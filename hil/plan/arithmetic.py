@@ -84,7 +84,7 @@ def activation_range(activation: Activation, scale: float, zero_point: int) -> t
         lowest = max(lowest, quantise(0.0))
     if activation == "RELU_N1_TO_1":
         lowest = max(lowest, quantise(-1.0))
-    if activation != "NONE" and activation != "RELU":
+    if activation in ("RELU6", "RELU_N1_TO_1"):
         highest = min(highest, quantise(6.0 if activation == "RELU6" else 1.0))
     return lowest, highest
 

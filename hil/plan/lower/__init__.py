@@ -7,9 +7,14 @@ from collections.abc import Mapping
 from hil.errors import UnsupportedModel
 from hil.model.graph import Graph
 from hil.plan.lower.context import Context, Job, Lowered, Lowering
+from hil.plan.lower.convolution import lower_conv, lower_depthwise, lower_fully_connected
 from hil.plan.records import Act, Blob
 
-LOWERINGS: Mapping[str, Lowering] = {}
+LOWERINGS: Mapping[str, Lowering] = {
+    "CONV_2D": lower_conv,
+    "DEPTHWISE_CONV_2D": lower_depthwise,
+    "FULLY_CONNECTED": lower_fully_connected,
+}
 
 __all__ = ["LOWERINGS", "Context", "Job", "Lowered", "lower"]
 

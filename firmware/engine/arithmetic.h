@@ -1,0 +1,33 @@
+/* TFLite's fixed-point arithmetic with its double rounding, in 32-bit operations only. */
+#ifndef HIL_ARITHMETIC_H
+#define HIL_ARITHMETIC_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* round(x * multiplier * 2^(shift - 31)) in the two steps of TFLite's MultiplyByQuantizedMultiplier: to the nearest,
+ * halves up, then (shift < 0) divided by 2^-shift, halves away from zero. A left shift wraps to 32 bits. Meant for
+ * shifts of -31..31 and multipliers above -2^31; any other values give some number. */
+int32_t hil_requantise(int32_t x, int32_t multiplier, int32_t shift);
+
+static inline bool hil_int8_ok(int32_t value)
+{
+    return value >= -128 && value <= 127;
+}
+
+/* `value + zero_point` within lo..hi; all but `value` are int8, so that nothing overflows. */
+static inline int32_t hil_clamp(int32_t value, int32_t zero_point, int32_t lo, int32_t hi)
+{
+    if (value < lo - zero_point) {
+        return lo;
+    }
+    return value > hi - zero_point ? hi : value + zero_point;
+}
+
+/* a + b modulo 2^32. */
+static inline int32_t hil_add(int32_t a, int32_t b)
+{
+    return (int32_t)((uint32_t)a + (uint32_t)b);
+}
+
+#endif

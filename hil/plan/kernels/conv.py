@@ -1,0 +1,86 @@
+"""CONV_2D and FULLY_CONNECTED: `reference_integer_ops::ConvPerChannel` and `FullyConnected`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from hil.plan.kernels.channels import finish
+from hil.plan.kernels.window import Axis, windows
+from hil.plan.records import Box, Extent, Memory, Record, Ref, Work
+
+
+@dataclass(frozen=True)
+class Conv(Record):
+    """int8 convolution. Weights are [oc][kh][kw][ic / groups]; `params` is a `Channel` for each of oc.
+
+    A fully connected layer is one pixel a row: ih = iw = kh = kw = oh = ow = 1. Rows of a box are batch * oh.
+    """
+
+    KIND: ClassVar[int] = 1
+    COST: ClassVar[str] = "conv"
+    NAME: ClassVar[str] = "conv"
+
+    input: Ref
+    out: Ref
+    weights: Ref
+    params: Ref
+    batch: int
+    ih: int
+    iw: int
+    ic: int
+    oh: int
+    ow: int
+    oc: int
+    kh: int
+    kw: int
+    stride_h: int
+    stride_w: int
+    dilation_h: int
+    dilation_w: int
+    pad_top: int
+    pad_left: int
+    groups: int
+    in_zp: int
+    out_zp: int
+    lo: int
+    hi: int
+    weight_zp: int
+
+    def extent(self) -> Extent:
+        return Extent(self.batch * self.oh, self.oc)
+
+    def work(self, box: Box) -> Work:
+        outputs = (box.r1 - box.r0) * self.ow * (box.c1 - box.c0)
+        return Work(outputs * self.kh * self.kw * self.ic // self.groups, outputs)
+
+    def axes(self) -> tuple[Axis, Axis]:
+        """The window's vertical and horizontal walk."""
+        return (
+            Axis(self.ih, self.oh, self.kh, self.stride_h, self.dilation_h, self.pad_top),
+            Axis(self.iw, self.ow, self.kw, self.stride_w, self.dilation_w, self.pad_left),
+        )
+
+    def run(self, memory: Memory, box: Box) -> None:
+        depth, group_size = self.ic // self.groups, self.oc // self.groups
+        image = memory.read(self.input, self.batch * self.ih * self.iw * self.ic, "int8")
+        image = image.reshape(self.batch, self.ih, self.iw, self.ic)
+        shape = (self.oc, self.kh, self.kw, depth)
+        weights = memory.read(self.weights, int(np.prod(shape)), "int8").reshape(shape).astype(np.float64)
+        weights -= self.weight_zp
+        rows = np.arange(box.r0, box.r1, dtype=np.int64)
+        # Sums of products of bytes are exact in float64, where numpy has a fast matrix product.
+        total = np.zeros((box.r1 - box.r0, self.ow, box.c1 - box.c0))
+        for ky, kx, values in windows(image, rows, *self.axes(), self.in_zp):
+            centred = values - self.in_zp
+            for group in range(box.c0 // group_size, (box.c1 - 1) // group_size + 1):
+                c0, c1 = max(box.c0, group * group_size), min(box.c1, (group + 1) * group_size)
+                part = centred[:, :, group * depth : (group + 1) * depth]
+                total[:, :, c0 - box.c0 : c1 - box.c0] += part @ weights[c0:c1, ky, kx].T
+        out = memory.view(self.out, self.batch * self.oh * self.ow * self.oc, "int8").reshape(-1, self.ow, self.oc)
+        channels = slice(box.c0, box.c1)
+        out[box.r0 : box.r1, :, channels] = finish(
+            memory, self.params, channels, total, out_zp=self.out_zp, limits=(self.lo, self.hi)
+        )
