@@ -172,6 +172,8 @@ class Link:
 
     def _request(self, kind: Kind, payload: bytes) -> bytes:
         """The answer's payload. Raises for an error status, a fault, silence, or a lost line."""
+        if kind is not Kind.HELLO and self._hello is None:
+            self.hello()
         frame = self._numbered(kind, payload)
         for attempt in range(self.tries):
             self.retries += attempt > 0
@@ -305,10 +307,11 @@ class Link:
         def code(address: int) -> str:
             return f"{address:#010x} ({self.symbolize(address)})" if self.symbolize else f"{address:#010x}"
 
-        low = " ".join(f"r{n} {value:#010x}" for n, value in enumerate((fault.r0, fault.r1, fault.r2, fault.r3)))
+        names = ("r0", "r1", "r2", "r3", "r12", "sp", "xpsr")
+        registers = " ".join(f"{name} {getattr(fault, name):#010x}" for name in names)
         return DeviceFault(
-            f"{self._name()}: {fault.name} on core {fault.core} at pc {code(fault.pc)}, "
-            f"called from lr {code(fault.lr)}, in step {fault.step}; {low} r12 {fault.r12:#010x} sp {fault.sp:#010x} xpsr {fault.xpsr:#010x}",
+            f"{self._name()}: {fault.name} on core {fault.core} in step {fault.step} at pc {code(fault.pc)}, "
+            f"called from lr {code(fault.lr)}; {registers}",
             hint="reset the board; the fault repeats until then",
         )
 
