@@ -21,7 +21,8 @@
     `-- DeviceError            5  the device itself said, or showed, that it failed
         +-- DeviceFault            a fault handler reported
         +-- DeviceRefused          a request or program that the firmware rejects
-        `-- DeviceHang             alive on the bus, or once was, but never done
+        +-- DeviceHang             alive on the bus, or once was, but never done
+        `-- ClockMismatch          its clock disagrees with the bench's: no latency of it is true
 
 A bad verdict (exit status 1) is a result, not an error, and has no class here.
 """
@@ -143,3 +144,7 @@ class DeviceRefused(DeviceError):
 
 class DeviceHang(DeviceError):
     """The device did not finish within its time limit."""
+
+
+class ClockMismatch(DeviceError):
+    """The device's clock disagrees with the bench's."""

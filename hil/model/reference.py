@@ -35,7 +35,9 @@ Array = npt.NDArray[np.generic]
 
 # Raise when the files of a cache entry, or what is computed into them, change their meaning.
 _FORMAT = "1"
-_PIP = 'python -m pip install "ai-edge-litert==1.2.0"'
+PINNED = "1.2.0"
+"""The version whose arithmetic is the reference; later ones round FULLY_CONNECTED differently."""
+_PIP = f'python -m pip install "ai-edge-litert=={PINNED}"'
 
 
 @dataclass(frozen=True)

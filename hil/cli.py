@@ -1,0 +1,254 @@
+"""The `hil` command: the same calls as the pytest plugin, with JSON and exit statuses for scripts."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console, RenderableType
+from rich.text import Text
+
+import hil
+from hil import api, doctor
+from hil.deployment import Say, silent
+from hil.errors import HilError, UsageError
+from hil.record import Limits, plan_record, profile_record
+from hil.report import plan_view, profile_view, show, table
+
+_EPILOG = """\
+exit status: 0 good; 1 the verdict is bad; 2 usage; 3 refused before running (unsupported, malformed, does not fit);
+4 infrastructure (no board, flash or link failed, tool missing); 5 the device failed (fault, out of memory, hang)
+
+examples:
+  hil profile model.tflite --board rp2040            measure one model
+  hil profile model.tflite --board rp2040 --json -   the same as JSON, for scripts
+  hil plan model.tflite --board rp2040               would it fit, and how fast would it be
+  hil test --board rp2040 model.tflite               the whole test suite on one model
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(
+        prog="hil",
+        description="Hardware-in-the-loop tests for neural networks on microcontrollers.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    top.add_argument("--version", action="version", version=f"hil {hil.__version__}")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add(commands, "boards", _boards, "board kinds, and where one can be reached now")
+    _add(commands, "doctor", _doctor, "what is missing on this machine, and the command that mends it")
+    plan = _add(commands, "plan", _plan, "what would run where: RAM, flash, predicted time; refuses what does not fit")
+    build = _add(commands, "build", _build, "build firmware and program into ELF, BIN and UF2")
+    profile = _add(commands, "profile", _profile, "build, flash, run, compare with the reference, measure")
+    for sub in (plan, build, profile):
+        _model_options(sub)
+    build.add_argument("--output", type=Path, default=Path(), metavar="DIR", help="where the files go (default: here)")
+    build.add_argument("--compile-commands", action="store_true", help="also write compile_commands.json for editors")
+    _profile_options(profile)
+    _test_options(commands)
+    return top
+
+
+def _add(commands: Any, name: str, run: Any, text: str) -> argparse.ArgumentParser:
+    sub: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+    sub.add_argument("--json", metavar="PATH", help="write the result as JSON; '-' is standard output, alone on it")
+    sub.set_defaults(run=run)
+    return sub
+
+
+def _model_options(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("model", type=Path, metavar="MODEL", help="a .tflite file, int8")
+    sub.add_argument("--board", required=True, metavar="BOARD", help="a board kind; 'hil boards' lists them")
+    sub.add_argument("--cores", type=_count(1), default=1, metavar="N", help="cores to use (default: 1)")
+    sub.add_argument("--nodes", type=_count(1), default=1, metavar="N", help="boards to split over (default: 1)")
+    sub.add_argument("--toolchain", choices=("zig", "gcc"), default="zig", help="compiler (default: zig, from pip)")
+
+
+def _profile_options(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--inputs", type=_count(1), default=4, metavar="N", help="seeded input sets (default: 4)")
+    sub.add_argument("--seed", type=_count(0), default=0, metavar="S", help="seed of the input sets (default: 0)")
+    sub.add_argument("--warmup", type=_count(0), metavar="N", help="runs before timing (default: 2; virtual: 1)")
+    sub.add_argument("--repeats", type=_count(1), metavar="N", help="timed runs (default: 10; virtual: 2)")
+    sub.add_argument("--layers", action="store_true", help="also compare every operator's output")
+    sub.add_argument("--max-latency-us", type=float, metavar="T", help="fail above this median latency")
+    sub.add_argument("--max-ram", type=_count(1), metavar="BYTES", help="fail above this peak RAM")
+
+
+def _test_options(commands: Any) -> None:
+    text = "run the test suite that ships with hil: short for 'pytest --pyargs hil.suite --board=...'"
+    sub = commands.add_parser("test", help=text, description=text[0].upper() + text[1:] + ".")
+    sub.add_argument("models", nargs="*", type=Path, metavar="MODEL", help=".tflite files (default: the built-in zoo)")
+    sub.add_argument("--board", required=True, metavar="BOARD", help="a board kind, or several with commas")
+    sub.add_argument("rest", nargs=argparse.REMAINDER, metavar="-- ...", help="anything else goes to pytest")
+    sub.set_defaults(run=_test)
+
+
+def _count(least: int) -> Any:
+    def parse(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
+        if not least <= value <= 1_000_000_000:
+            raise argparse.ArgumentTypeError(f"{value} is not in {least}..1000000000")
+        return value
+
+    parse.__name__ = "count"
+    return parse
+
+
+# -- commands: each gives its JSON record, what a person sees, and the exit status ------------------------------------
+
+
+def _boards(args: argparse.Namespace, _: Say) -> int:
+    boards = api.known_boards()
+    record = [
+        {
+            "name": board.name,
+            "title": board.title,
+            "cores": board.cores,
+            "clock_hz": board.clock_hz,
+            "ram": board.ram.bytes + board.stack.bytes,
+            "flash": board.flash.bytes,
+            "reachable": [vars(place) for place in api.places(board)],
+        }
+        for board in boards
+    ]
+    rows = [
+        (
+            board.name,
+            board.title,
+            str(board.cores),
+            "; ".join(f"{place.bench}: {place.where}" for place in api.places(board)) or "nowhere",
+        )
+        for board in boards
+    ]
+    _emit(args, {"schema": "hil.boards/1", "boards": record}, [table(None, ["board", "what", "cores", "where"], rows)])
+    return 0
+
+
+def _doctor(args: argparse.Namespace, _: Say) -> int:
+    findings = doctor.examine()
+    rows = [
+        (
+            Text("ok", "green") if f.good else Text("missing", "red") if f.needed else Text("-"),
+            f.what,
+            f.found,
+            f.mend or f.why,
+        )
+        for f in findings
+    ]
+    bad = [f for f in findings if f.needed and not f.good]
+    closing = f"{len(bad)} missing: run the commands above" if bad else "ready: hil profile MODEL --board rp2040"
+    views: list[RenderableType] = [
+        table(None, ["", "what", "found", "for, or the command that mends it"], rows),
+        Text(closing),
+    ]
+    _emit(args, {"schema": "hil.doctor/1", "findings": [vars(f) for f in findings]}, views)
+    return 4 if bad else 0
+
+
+def _request(args: argparse.Namespace) -> api.Request:
+    return api.Request(board=args.board, cores=args.cores, nodes=args.nodes, toolchain=args.toolchain)
+
+
+def _plan(args: argparse.Namespace, say: Say) -> int:
+    record = plan_record(api.plan(args.model, _request(args), say=say))
+    _emit(args, record, plan_view(record))
+    return 0
+
+
+def _build(args: argparse.Namespace, say: Say) -> int:
+    deployment = api.prepare(args.model, _request(args), say=say)
+    made = api.export(deployment, args.output, compile_commands=args.compile_commands)
+    image = deployment.image
+    record = {
+        "schema": "hil.build/1",
+        "board": args.board,
+        "build": image.build_id,
+        "toolchain": args.toolchain,
+        "flash_code": image.code,
+        "flash_program": image.program,
+        "files": [str(path) for path in made],
+    }
+    rows = [(path.suffix[1:] or path.name, str(path), str(path.stat().st_size)) for path in made]
+    _emit(args, record, [table(None, ["file", "path", "bytes"], rows, right="bytes")])
+    return 0
+
+
+def _profile(args: argparse.Namespace, say: Say) -> int:
+    request = api.Request(
+        board=args.board,
+        cores=args.cores,
+        nodes=args.nodes,
+        inputs=args.inputs,
+        seed=args.seed,
+        warmup=args.warmup,
+        repeats=args.repeats,
+        layers=args.layers,
+        toolchain=args.toolchain,
+        limits=Limits(args.max_latency_us, args.max_ram),
+    )
+    result = api.profile(args.model, request, say=say)
+    record = profile_record(result)
+    _emit(args, record, profile_view(record))
+    return 0 if result.passed else 1
+
+
+def _test(args: argparse.Namespace, _: Say) -> int:
+    import pytest  # noqa: PLC0415 - the other commands start faster without it
+
+    models = [f"--hil-model={path}" for path in args.models] + (["--hil-no-zoo"] if args.models else [])
+    rest = args.rest[1:] if args.rest[:1] == ["--"] else args.rest
+    return int(pytest.main(["--pyargs", "hil.suite", f"--board={args.board}", *models, *rest]))
+
+
+# -- output ------------------------------------------------------------------------------------------------------------
+
+
+def _emit(args: argparse.Namespace, record: Mapping[str, Any], views: Sequence[RenderableType]) -> None:
+    if args.json is None:
+        show(Console(), views)
+        return
+    text = json.dumps(record, indent=2, sort_keys=False, allow_nan=False) + "\n"
+    if args.json == "-":
+        sys.stdout.write(text)
+        return
+    try:
+        Path(args.json).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"cannot write {args.json}: {error.strerror}") from error
+    show(Console(), views)
+
+
+@contextmanager
+def _progress() -> Iterator[Say]:
+    """What is being done, on a line of standard error that goes away; nothing where that is no terminal."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield silent
+        return
+    with console.status("starting") as status:
+        yield lambda text: status.update(Text(text))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; gives the exit status."""
+    args = parser().parse_args(argv)
+    try:
+        with _progress() as say:
+            return int(args.run(args, say))
+    except HilError as error:
+        Console(stderr=True, soft_wrap=True).print(Text.assemble(("hil: ", "bold red"), str(error)))
+        return error.exit_status
+    except KeyboardInterrupt:
+        sys.stderr.write("hil: interrupted; boards are freed\n")
+        return 130
+    except BrokenPipeError:
+        return 0

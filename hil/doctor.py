@@ -1,0 +1,77 @@
+"""What is missing on this machine, and the command that mends it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import shutil
+import sys
+from dataclasses import dataclass
+
+from hil.model.reference import PINNED
+from hil.paths import cache_root
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked for. `needed` is False for what only widens the choice; `mend` is a command, or empty."""
+
+    what: str
+    why: str
+    found: str
+    good: bool
+    needed: bool
+    mend: str = ""
+
+
+def examine() -> tuple[Finding, ...]:
+    """Look at everything that a run on the virtual bench needs, and at what else is useful."""
+    return (
+        _python(),
+        _package("numpy", "planning"),
+        _package("pyserial", "links to boards"),
+        _reference(),
+        _package("ziglang", "builds firmware, and the virtual board's native part"),
+        _package("unicorn", "virtual boards"),
+        _cache(),
+        _program("arm-none-eabi-gcc", "second toolchain (--toolchain gcc)", "apt-get install gcc-arm-none-eabi"),
+    )
+
+
+def _python() -> Finding:
+    good = sys.version_info >= (3, 11)
+    wheel = sys.version_info < (3, 13)
+    mend = "" if good and wheel else "use Python 3.11 or 3.12: the pinned reference has no wheel for others"
+    return Finding("python", "runs hil", ".".join(map(str, sys.version_info[:3])), good and wheel, True, mend)
+
+
+def _package(name: str, why: str) -> Finding:
+    try:
+        version = importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return Finding(name, why, "missing", False, True, f"pip install {name}")
+    return Finding(name, why, version, True, True)
+
+
+def _reference() -> Finding:
+    finding = _package("ai-edge-litert", "the host reference")
+    mend = f"pip install ai-edge-litert=={PINNED}"
+    if finding.good and finding.found != PINNED:
+        return Finding(finding.what, finding.why, f"{finding.found}, not {PINNED}", False, True, mend)
+    return finding if finding.good else Finding(finding.what, finding.why, finding.found, False, True, mend)
+
+
+def _cache() -> Finding:
+    root = cache_root()
+    existing = root
+    while not existing.exists() and existing != existing.parent:
+        existing = existing.parent
+    good = os.access(existing, os.W_OK)
+    free = shutil.disk_usage(existing).free // (1 << 20)
+    mend = "" if good else "set HIL_CACHE_DIR to a folder that can be written"
+    return Finding("cache", "built firmware and references", f"{root} ({free} MiB free)", good, True, mend)
+
+
+def _program(name: str, why: str, mend: str) -> Finding:
+    path = shutil.which(name)
+    return Finding(name, why, path or "not installed (optional)", path is not None, False, "" if path else mend)

@@ -1,0 +1,133 @@
+"""One device under test: a leased, flashed, running board that computes what it is given and tells what it counted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from hil.bench import Bench, Station
+from hil.deployment import Deployment, Say, Tensors, silent
+from hil.errors import DeviceRefused, FlashFailed, LinkError, UsageError
+from hil.link import Hello, Link, Memory
+from hil.link.messages import ENGINE_TEXT
+from hil.model.graph import Tensor
+
+_TYPES = {"int8": np.int8, "float32": np.float32}
+
+
+@dataclass(frozen=True)
+class Inference:
+    """One run on the device: outputs, and what it counted around the inference alone."""
+
+    outputs: Tensors
+    microseconds: int
+    cycles: int
+
+
+class Dut:
+    """A running deployment. Inputs and outputs are arrays of the model's own shapes and types."""
+
+    def __init__(self, deployment: Deployment, station: Station, link: Link, hello: Hello) -> None:
+        self.deployment = deployment
+        self.station = station
+        self.link = link
+        self.hello = hello
+
+    @property
+    def place(self) -> str:
+        return self.station.place
+
+    def infer(self, inputs: Tensors) -> Inference:
+        """Write the inputs, run once, read the outputs."""
+        self._load(inputs)
+        counted = self.link.run(0, 0, limit=self.run_limit())
+        plan = self.deployment.plan
+        outputs = tuple(
+            self._array(self.link.read(span.offset, span.bytes), tensor)
+            for span, tensor in zip(plan.program.outputs, self._tensors(plan.graph.outputs), strict=True)
+        )
+        return Inference(outputs, counted.us, counted.cycles)
+
+    def layers(self, inputs: Tensors) -> Iterator[tuple[Tensor, npt.NDArray[np.generic]]]:
+        """Run step by step and give every operator's output tensor as soon as the device has it."""
+        self._load(inputs)
+        done = 0
+        for layer in self.deployment.plan.layers:
+            if layer.steps > done:
+                self.link.run(done, layer.steps - done, limit=self.run_limit())
+                done = layer.steps
+            tensor = self.deployment.graph.tensors[layer.tensor]
+            yield tensor, self._array(self.link.read(layer.span.offset, layer.span.bytes), tensor)
+
+    def paint(self, pattern: int) -> None:
+        """Fill arena and unused stacks with `pattern`, so that `memory` can tell what was used since."""
+        self.link.paint(pattern)
+
+    def memory(self) -> Memory:
+        """Static bytes, and high-water marks of arena and stacks since `paint`."""
+        return self.link.memory()
+
+    def clocks(self) -> tuple[int, int]:
+        """The device's microseconds and the bench's nanoseconds, both at the end of one exchange on an idle board."""
+        microseconds = self.link.time().us
+        return microseconds, self.station.clock_ns()
+
+    def run_limit(self) -> float:
+        """Seconds after which a run counts as a hang: generous, since a virtual board is slower than its clock says."""
+        board = self.deployment.board
+        return 20.0 + 40.0 * self.deployment.plan.cycles / board.clock_hz
+
+    def _load(self, inputs: Tensors) -> None:
+        plan = self.deployment.plan
+        tensors = self._tensors(plan.graph.inputs)
+        if len(inputs) != len(tensors):
+            raise UsageError(f"{plan.graph.name} takes {len(tensors)} inputs, {len(inputs)} were given")
+        for value, tensor, span in zip(inputs, tensors, plan.program.inputs, strict=True):
+            if value.shape != tensor.shape or value.dtype != _TYPES[tensor.dtype]:
+                raise UsageError(
+                    f"{plan.graph.name}: input {tensor} was given {value.dtype} of shape {list(value.shape)}"
+                )
+            self.link.write(span.offset, value.tobytes())
+
+    def _tensors(self, indexes: tuple[int, ...]) -> list[Tensor]:
+        return [self.deployment.graph.tensors[index] for index in indexes]
+
+    @staticmethod
+    def _array(data: bytes, tensor: Tensor) -> npt.NDArray[np.generic]:
+        return np.frombuffer(data, _TYPES[tensor.dtype]).reshape(tensor.shape)
+
+
+@contextmanager
+def started(deployment: Deployment, bench: Bench, *, say: Say = silent) -> Iterator[Dut]:
+    """A board with the deployment's image on it, checked to be the right one; freed on exit, however that comes."""
+    board = deployment.board
+    say(f"starting {bench.source} {board.name}")
+    with bench.start(board.name, deployment.image.elf) as station:
+        link = Link.open(station.url, board.baud, symbolize=deployment.image.symbolize)
+        with link:
+            try:
+                hello = link.hello()
+            except LinkError as error:
+                if said := station.diagnostics():
+                    error.args = (f"{error.message}; the board said: {said}",)
+                    error.message = error.args[0]
+                raise
+            _check_identity(deployment, station, hello)
+            yield Dut(deployment, station, link, hello)
+
+
+def _check_identity(deployment: Deployment, station: Station, hello: Hello) -> None:
+    board, program = deployment.board, deployment.plan.program
+    if hello.board != board.name:
+        raise FlashFailed(f"{station.place}: a {hello.board!r} answers where {board.name!r} was expected")
+    if hello.build_id != deployment.image.build_id:
+        raise FlashFailed(f"{station.place}: firmware {hello.build_id} runs, {deployment.image.build_id} was flashed")
+    if not hello.loaded:
+        why = ENGINE_TEXT.get(hello.load_status, f"status {hello.load_status}")
+        raise DeviceRefused(f"{station.place}: the engine refuses the program at {hello.load_step}: {why}")
+    if (hello.program_crc, hello.program_bytes) != (program.crc, len(program.data)):
+        raise FlashFailed(f"{station.place}: another program is on the board than the one that was flashed")

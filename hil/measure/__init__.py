@@ -1,0 +1,19 @@
+"""Measurements: output comparison, latency statistics, RAM accounting. No files here."""
+
+from hil.measure.compare import FLOAT_TOLERANCE, Comparison, compare
+from hil.measure.latency import Latency
+from hil.measure.profile import Counts, LayerResult, Measured, RamUse, compare_layers, measure, ram_use
+
+__all__ = [
+    "FLOAT_TOLERANCE",
+    "Comparison",
+    "Counts",
+    "Latency",
+    "LayerResult",
+    "Measured",
+    "RamUse",
+    "compare",
+    "compare_layers",
+    "measure",
+    "ram_use",
+]

@@ -1,0 +1,151 @@
+"""The measurement: run inputs on a DUT, hold outputs against the reference, count latency and peak RAM."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hil.bench import Source
+from hil.deployment import Say, Tensors, silent
+from hil.dut import Dut, Inference
+from hil.errors import UsageError
+from hil.measure.compare import Comparison, compare
+from hil.measure.latency import Latency, clock_ratio, summarise
+from hil.model.reference import ReferenceResult
+
+PAINTS = (0xA5, 0x5A)
+"""Two patterns in two runs of one input: a byte of data may look like one of them, never like both."""
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How often to run: warm-ups, then repeats of the first input set. Every other input set runs once."""
+
+    warmup: int
+    repeats: int
+
+    @classmethod
+    def default(cls, source: Source) -> Counts:
+        """On hardware 2 and 10; on a virtual board 1 and 2, where repeats are counted and identical."""
+        return cls(2, 10) if source == "hardware" else cls(1, 2)
+
+
+@dataclass(frozen=True)
+class RamUse:
+    """Bytes used at the peak: static data, arena high-water, and each used core's stack high-water."""
+
+    static: int
+    arena: int
+    stacks: tuple[int, ...]
+
+    @property
+    def peak(self) -> int:
+        return self.static + self.arena + sum(self.stacks)
+
+
+@dataclass(frozen=True)
+class LayerResult:
+    """One operator's output tensor over all input sets."""
+
+    operator: str
+    tensor: str
+    result: Comparison
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Everything one profile run found. Nothing here is judged yet."""
+
+    outputs: Comparison
+    inputs: int
+    reference: str
+    latency: Latency
+    clock_ratio: float
+    ram: RamUse
+    layers: tuple[LayerResult, ...] | None
+    repeats_identical: bool
+
+
+def measure(
+    dut: Dut,
+    inputs: Sequence[Tensors],
+    reference: ReferenceResult,
+    counts: Counts,
+    *,
+    layers: bool = False,
+    say: Say = silent,
+) -> Measured:
+    """Run all input sets. Every inference is compared, warm-ups and repeats too. `layers` compares every tensor.
+
+    Raises DeviceError or InfrastructureError; a wrong output is a result, not an error.
+    """
+    name = dut.deployment.graph.name
+    clock = dut.clocks()
+    runs: list[Inference] = []
+    marks: list[RamUse] = []
+    total = max(counts.warmup + counts.repeats, len(PAINTS))
+    compared = Comparison()
+    for turn in range(total):
+        say(f"{name}: run {turn + 1} of {total} of input 1 of {len(inputs)}")
+        if turn < len(PAINTS):
+            dut.paint(PAINTS[turn])
+        runs.append(dut.infer(inputs[0]))
+        if turn < len(PAINTS):
+            marks.append(ram_use(dut))
+        compared += _against(runs[-1].outputs, reference.outputs[0])
+    for index in range(1, len(inputs)):
+        say(f"{name}: input {index + 1} of {len(inputs)}")
+        compared += _against(dut.infer(inputs[index]).outputs, reference.outputs[index])
+    ratio = _clock(dut, clock)
+    timed = runs[total - counts.repeats :]
+    return Measured(
+        outputs=compared,
+        inputs=len(inputs),
+        reference=reference.name,
+        latency=summarise([r.microseconds for r in timed], [r.cycles for r in timed]),
+        clock_ratio=ratio,
+        ram=RamUse(
+            marks[0].static,
+            max(m.arena for m in marks),
+            tuple(max(per_core) for per_core in zip(*(m.stacks for m in marks), strict=True)),
+        ),
+        layers=compare_layers(dut, inputs, reference, say=say) if layers else None,
+        repeats_identical=len({r.cycles for r in timed}) == 1,
+    )
+
+
+def compare_layers(
+    dut: Dut, inputs: Sequence[Tensors], reference: ReferenceResult, *, say: Say = silent
+) -> tuple[LayerResult, ...]:
+    """Every operator's output tensor, read from the device while it is alive, against the reference's."""
+    graph = dut.deployment.graph
+    if reference.layers is None:
+        raise UsageError(f"{graph.name}: this reference was made without layers")
+    producer = {t: str(op) for op in graph.operators for t in op.outputs}
+    found: dict[int, Comparison] = {}
+    for index, values in enumerate(inputs):
+        say(f"{graph.name}: layers of input {index + 1} of {len(inputs)}")
+        for tensor, value in dut.layers(values):
+            result = compare(value, reference.layers[index][tensor.index])
+            found[tensor.index] = found.get(tensor.index, Comparison()) + result
+    return tuple(LayerResult(producer[t], str(graph.tensors[t]), result) for t, result in sorted(found.items()))
+
+
+def ram_use(dut: Dut) -> RamUse:
+    """High-water marks since the last paint."""
+    memory = dut.memory()
+    return RamUse(memory.static, memory.arena_used, tuple(s.used for s in memory.stacks[: dut.deployment.plan.cores]))
+
+
+def _against(outputs: Tensors, expected: Tensors) -> Comparison:
+    total = Comparison()
+    for got, want in zip(outputs, expected, strict=True):
+        total += compare(got, want)
+    return total
+
+
+def _clock(dut: Dut, before: tuple[int, int]) -> float:
+    after = dut.clocks()
+    return clock_ratio(
+        after[0] - before[0], after[1] - before[1], jitter=dut.station.source == "hardware", where=dut.place
+    )

@@ -1,0 +1,203 @@
+"""The pytest plugin: options, fixtures, parametrisation, properties, summary. The work itself is done elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from hil.cases import Case
+    from hil.deployment import Deployment, Tensors
+    from hil.dut import Dut
+    from hil.model.reference import ReferenceResult
+    from hil.pytest_session import Session
+    from hil.record import Profile
+
+_SESSION: pytest.StashKey[Session] = pytest.StashKey()
+_CASES: pytest.StashKey[tuple[Case, ...]] = pytest.StashKey()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("hil", "hardware-in-the-loop tests (hil)")
+    add = group.addoption
+    add("--board", action="append", default=[], metavar="NAME",
+        help="board kind to test on, repeatable or with commas; 'hil boards' lists them")  # fmt: skip
+    add("--hil-model", action="append", default=[], type=Path, metavar="PATH",
+        help="a .tflite file to test, repeatable; added to the zoo")  # fmt: skip
+    add("--hil-zoo", action="append", default=[], type=Path, metavar="DIR",
+        help="a folder of models with limits, repeatable; added to the built-in zoo")  # fmt: skip
+    add("--hil-no-zoo", action="store_true", help="leave the built-in zoo out")
+    add("--hil-inputs", type=int, default=4, metavar="N", help="seeded input sets for each model (default: 4)")
+    add("--hil-seed", type=int, default=0, metavar="S", help="seed of the input sets (default: 0)")
+    add("--hil-warmup", type=int, metavar="N", help="runs before timing (default: 2; on a virtual board 1)")
+    add("--hil-repeats", type=int, metavar="N", help="timed runs (default: 10; on a virtual board 2)")
+    add("--hil-toolchain", choices=("zig", "gcc"), default="zig", help="compiler for firmware (default: zig, from pip)")
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    from hil import hookspec
+
+    pluginmanager.add_hookspecs(hookspec)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "hil_limits(latency_us=None, ram_bytes=None): limits for this test's deployment")
+    config.addinivalue_line("markers", "hil_accuracy: only models that have an accuracy set")
+    config.pluginmanager.register(_Summary(), "hil-summary")
+    for name, least in (("hil_inputs", 1), ("hil_seed", 0), ("hil_warmup", 0), ("hil_repeats", 1)):
+        value = config.getoption(name)
+        if value is not None and value < least:
+            raise pytest.UsageError(f"--{name.replace('_', '-')} {value}: at least {least} is needed")
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    cases = _cases(config)
+    if not cases:
+        return None
+    from hil import api, board
+
+    names = list(dict.fromkeys(case.board for case in cases))
+    where = ", ".join(f"{name} on the {api.bench_for(board.load(name)).source} bench" for name in names)
+    count = len({case.model.name for case in cases})
+    return f"hil: {where}; {count} models, {config.getoption('hil_inputs')} inputs, seed {config.getoption('hil_seed')}"
+
+
+def _cases(config: pytest.Config) -> tuple[Case, ...]:
+    """All cases, made once; empty without `--board`."""
+    if _CASES not in config.stash:
+        from hil import cases
+        from hil.errors import HilError
+
+        try:
+            names = cases.board_names(config.getoption("board"))
+            extra = [Path(p) for found in config.hook.pytest_hil_models(config=config) for p in found] if names else []
+            models = cases.models(
+                [*config.getoption("hil_model"), *extra],
+                config.getoption("hil_zoo"),
+                builtin=not config.getoption("hil_no_zoo"),
+            ) if names else ()  # fmt: skip
+        except HilError as error:
+            raise pytest.UsageError(str(error)) from error
+        if names and not models:
+            raise pytest.UsageError("--hil-no-zoo leaves no model to test; add --hil-model PATH or --hil-zoo DIR")
+        config.stash[_CASES] = tuple(cases.Case(model, name) for name in names for model in models)
+    return config.stash[_CASES]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "hil_case" in metafunc.fixturenames:
+        cases = _cases(metafunc.config)
+        if metafunc.definition.get_closest_marker("hil_accuracy"):
+            cases = tuple(case for case in cases if case.model.zoo and case.model.zoo.accuracy)
+        metafunc.parametrize("hil_case", cases, ids=[case.id for case in cases], scope="session")
+    elif "hil_board" in metafunc.fixturenames:
+        names = list(dict.fromkeys(case.board for case in _cases(metafunc.config)))
+        metafunc.parametrize("hil_board", names, ids=names, scope="session")
+
+
+# -- fixtures: documented in docs/fixtures.md --------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def hil_session(pytestconfig: pytest.Config) -> Iterator[Session]:
+    """What all cases share: built images, references, and the one board that runs now."""
+    from hil.pytest_session import Session, progress_line
+
+    with Session(pytestconfig, progress_line(pytestconfig)) as session:
+        pytestconfig.stash[_SESSION] = session
+        yield session
+    del pytestconfig.stash[_SESSION]
+
+
+@pytest.fixture(scope="session")
+def hil_cases(pytestconfig: pytest.Config) -> tuple[Case, ...]:
+    """All cases of this run: what `hil_case` goes through."""
+    return _cases(pytestconfig)
+
+
+@pytest.fixture
+def deployment(hil_case: Case, hil_session: Session) -> Deployment:
+    """The case's model, planned and built for the case's board."""
+    return hil_session.deployment(hil_case)
+
+
+@pytest.fixture
+def model_inputs(hil_case: Case, hil_session: Session) -> tuple[Tensors, ...]:
+    """The seeded input sets of the case's model (`--hil-inputs`, `--hil-seed`)."""
+    return hil_session.inputs(hil_case)
+
+
+@pytest.fixture
+def reference(hil_case: Case, hil_session: Session) -> ReferenceResult:
+    """What the host's TFLite reference kernels make of `model_inputs`."""
+    return hil_session.reference(hil_case)
+
+
+@pytest.fixture
+def layer_reference(hil_case: Case, hil_session: Session) -> ReferenceResult:
+    """The same with every operator's output."""
+    return hil_session.reference(hil_case, layers=True)
+
+
+@pytest.fixture
+def dut(hil_case: Case, hil_session: Session) -> Iterator[Dut]:
+    """A board that runs the case's deployment. One that failed in the test before is replaced."""
+    with hil_session.lent(hil_case) as running:
+        yield running
+
+
+@pytest.fixture
+def profile(hil_case: Case, hil_session: Session, request: pytest.FixtureRequest) -> Profile:
+    """The measurement of the case, made once and shared by the tests that judge it.
+
+    It is judged by the zoo's limits, or by the test's own: `@pytest.mark.hil_limits(latency_us=..., ram_bytes=...)`.
+    """
+    found = hil_session.profile(hil_case)
+    if (marker := request.node.get_closest_marker("hil_limits")) is None:
+        return found
+    from hil.record import Limits, judged
+
+    return judged(found.deployment, found.measured, found.source, Limits(**marker.kwargs))
+
+
+# -- results: JUnit properties, and the table at the end ---------------------------------------------------------------
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Attach what is known of the case to the test, as properties that JUnit and xdist carry."""
+    case = getattr(item, "callspec", None) and item.callspec.params.get("hil_case")  # type: ignore[attr-defined]
+    session = item.config.stash.get(_SESSION, None)
+    if case is not None and session is not None:
+        known = dict(item.user_properties)
+        item.user_properties += [(k, v) for k, v in session.properties(case).items() if k not in known]
+    return (yield)
+
+
+class _Summary:
+    """Gathers the properties of all reports, from this process or from xdist's workers, and draws the closing table."""
+
+    def __init__(self) -> None:
+        self.rows: dict[tuple[str, ...], dict[str, Any]] = {}
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        known = dict(report.user_properties)
+        if "hil.model" not in known:
+            return
+        key = tuple(str(known.get(name)) for name in ("hil.model", "hil.board", "hil.cores", "hil.nodes"))
+        row = self.rows.setdefault(key, {"failed": 0, "passed": 0})
+        row.update(known)
+        row["failed"] += report.failed
+        row["passed"] += report.passed and report.when == "call"
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        if not self.rows:
+            return
+        from hil.report.summary import summary_lines
+
+        terminalreporter.section("hil", sep="=")
+        for line in summary_lines(list(self.rows.values()), terminalreporter._tw.fullwidth):
+            terminalreporter.write_line(line)

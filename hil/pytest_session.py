@@ -1,0 +1,170 @@
+"""What the tests of one pytest session share: builds, references, measurements, and the one board that runs now."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import pytest
+
+from hil import api
+from hil.cases import Case
+from hil.deployment import Deployment, Say, Tensors, silent
+from hil.dut import Dut
+from hil.errors import DeviceError, HilError, InfrastructureError
+from hil.model import inputs as input_sets
+from hil.model.reference import ReferenceResult
+from hil.record import Profile, profile_record
+
+T = TypeVar("T")
+
+
+class Session:
+    """Lends boards and remembers results; used as a context manager, which frees the board at the end."""
+
+    def __init__(self, config: pytest.Config, say: Say) -> None:
+        self._config = config
+        self._say = say
+        self._known: dict[tuple[str, Case], Any] = {}
+        self._board = ExitStack()
+        self._running: tuple[Case, Dut] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        self._power_off()
+
+    def deployment(self, case: Case) -> Deployment:
+        """The case's model, planned and built."""
+        return self._once("deployment", case, lambda: api.prepare(case.model.path, self._request(case), say=self._say))
+
+    def inputs(self, case: Case) -> tuple[Tensors, ...]:
+        """The case's seeded input sets."""
+        request = self._request(case)
+        graph = self.deployment(case).graph
+        return self._once("inputs", case, lambda: input_sets.generate(graph, request.inputs, request.seed))
+
+    def reference(self, case: Case, *, layers: bool = False) -> ReferenceResult:
+        """The host reference for the case's input sets."""
+        graph, values = self.deployment(case).graph, self.inputs(case)
+        return self._once(f"reference{layers}", case, lambda: api.expected(graph, values, layers=layers, say=self._say))
+
+    def profile(self, case: Case) -> Profile:
+        """The case's measurement."""
+        return self._once("profile", case, lambda: self._measure(case))
+
+    def _measure(self, case: Case) -> Profile:
+        values, result = self.inputs(case), self.reference(case)
+        api.prove(self.deployment(case).planned, values[0], result, say=self._say)
+        with self.lent(case) as dut:
+            made = api.profile_on(dut, values, result, self._request(case), say=self._say)
+        self._config.hook.pytest_hil_record(config=self._config, record=profile_record(made))
+        return made
+
+    @contextmanager
+    def lent(self, case: Case) -> Iterator[Dut]:
+        """A board that runs the case. It stays on for the next test, unless this one saw it fail."""
+        deployment = self.deployment(case)
+        if self._running is None or self._running[0] != case or not self._running[1].station.alive():
+            self._power_off()
+            with _plainly():
+                dut = self._board.enter_context(api.running(deployment, say=self._say))
+            self._running = (case, dut)
+        try:
+            yield self._running[1]
+        except (InfrastructureError, DeviceError):
+            self._power_off()
+            raise
+        finally:
+            self._say("")
+
+    def forget_board(self) -> None:
+        """Power the board off; the next test gets a fresh one."""
+        self._power_off()
+
+    def _power_off(self) -> None:
+        self._running = None
+        self._board.close()
+
+    def _request(self, case: Case) -> api.Request:
+        option = self._config.getoption
+        return api.Request(
+            board=case.board,
+            cores=case.cores,
+            inputs=option("hil_inputs"),
+            seed=option("hil_seed"),
+            warmup=option("hil_warmup"),
+            repeats=option("hil_repeats"),
+            toolchain=option("hil_toolchain"),
+            limits=case.model.limits(case.board),
+        )
+
+    def _once(self, what: str, case: Case, make: Callable[[], T]) -> T:
+        """Make it once for a case; a failure is remembered too, so that it costs its time only once."""
+        key = (what, case)
+        if key not in self._known:
+            try:
+                self._known[key] = make()
+            except HilError as error:
+                self._known[key] = error
+            finally:
+                self._say("")
+        found = self._known[key]
+        if isinstance(found, HilError):
+            pytest.fail(f"{case.id}: {found}", pytrace=False)
+        value: T = found
+        return value
+
+    def properties(self, case: Case) -> dict[str, str | int | float]:
+        """JUnit properties of a case: who it is, and what is measured so far."""
+        found: dict[str, str | int | float] = {
+            "hil.board": case.board,
+            "hil.model": case.model.name,
+            "hil.cores": case.cores,
+            "hil.nodes": 1,
+        }
+        deployment, profile = self._known.get(("deployment", case)), self._known.get(("profile", case))
+        if isinstance(deployment, Deployment):
+            found["hil.model_sha256"] = deployment.graph.sha256
+            found["hil.ram_predicted_bytes"] = deployment.ram_predicted
+            found["hil.flash_bytes"] = deployment.image.flash
+        if isinstance(profile, Profile):
+            found |= {
+                "hil.bench": profile.source,
+                "hil.reference": profile.measured.reference,
+                "hil.mismatches": profile.measured.outputs.mismatches,
+                "hil.latency_us_median": profile.measured.latency.median,
+                "hil.latency_cycles_median": profile.measured.latency.cycles_median,
+                "hil.ram_peak_bytes": profile.measured.ram.peak,
+            }
+        return found
+
+
+@contextmanager
+def _plainly() -> Iterator[None]:
+    """An error of ours as a test failure with its message alone: the traceback would say nothing more."""
+    try:
+        yield
+    except HilError as error:
+        pytest.fail(str(error), pytrace=False)
+
+
+def progress_line(config: pytest.Config) -> Say:
+    """A line of the terminal that says what is being done, and goes away; nothing where there is no terminal."""
+    reporter = config.pluginmanager.getplugin("terminalreporter")
+    if reporter is None or not reporter.isatty or config.getoption("verbose") < 0:
+        return silent
+
+    def say(text: str) -> None:
+        if text:
+            reporter.ensure_newline()
+            reporter.rewrite(f"  hil: {text}"[: reporter._tw.fullwidth - 1], erase=True)
+        else:
+            reporter.rewrite("", erase=True)
+
+    return say

@@ -1,0 +1,149 @@
+"""The record of a profile and of a plan: one JSON object each, the same for every door."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from hil.bench import Source
+from hil.deployment import Deployment, Planned
+from hil.measure import Measured
+from hil.model.work import macs
+from hil.record.verdict import Limits, reasons
+
+
+@dataclass(frozen=True)
+class Profile:
+    """One profiled deployment with its verdict."""
+
+    deployment: Deployment
+    measured: Measured
+    source: Source
+    limits: Limits
+    reasons: tuple[str, ...]
+
+    @property
+    def passed(self) -> bool:
+        return not self.reasons
+
+
+def judged(deployment: Deployment, measured: Measured, source: Source, limits: Limits) -> Profile:
+    """Hold a measurement against reference, prediction and limits."""
+    return Profile(deployment, measured, source, limits, reasons(deployment, measured, source, limits))
+
+
+def profile_record(profile: Profile) -> dict[str, Any]:
+    """`hil.profile/1`; sizes in bytes, times in microseconds. Nothing in it depends on when or where it ran."""
+    deployment, measured = profile.deployment, profile.measured
+    image, latency = deployment.image, measured.latency
+    latencies = {
+        "samples": list(latency.samples),
+        "median": latency.median,
+        "p95": latency.p95,
+        "min": latency.min,
+        "max": latency.max,
+        "cycles_median": latency.cycles_median,
+        "clock_ratio": measured.clock_ratio,
+    }
+    memory = {
+        "ram_peak": measured.ram.peak,
+        "ram_static": measured.ram.static,
+        "arena": measured.ram.arena,
+        "stacks": list(measured.ram.stacks),
+        "ram_predicted": deployment.ram_predicted,
+        "flash": image.flash,
+        "flash_code": image.code,
+        "flash_program": image.program,
+    }
+    record: dict[str, Any] = {
+        "schema": "hil.profile/1",
+        "model": model_record(deployment.planned),
+        "board": deployment.board.name,
+        "bench": profile.source,
+        "firmware": {"engine": "hil", "build": image.build_id, "toolchain": deployment.planned.toolchain},
+        "cores": deployment.plan.cores,
+        "nodes": 1,
+        "outputs": {
+            "inputs": measured.inputs,
+            "elements": measured.outputs.elements,
+            "mismatches": measured.outputs.mismatches,
+            "max_abs_diff": measured.outputs.max_abs_diff,
+            "reference": measured.reference,
+        },
+        "latency": latencies,
+        "memory": memory,
+        "per_node": [
+            {
+                "node": 0,
+                "board": deployment.board.name,
+                "memory": memory,
+                "macs": deployment.plan.macs,
+                "bytes_sent": 0,
+                "bytes_received": 0,
+                "latency": latencies,
+            }
+        ],
+        "verdict": "pass" if profile.passed else "fail",
+        "reasons": list(profile.reasons),
+    }
+    if measured.layers is not None:
+        record["layers"] = [
+            {
+                "operator": layer.operator,
+                "tensor": layer.tensor,
+                "elements": layer.result.elements,
+                "mismatches": layer.result.mismatches,
+                "max_abs_diff": layer.result.max_abs_diff,
+            }
+            for layer in measured.layers
+        ]
+    return record
+
+
+def model_record(planned: Planned) -> Mapping[str, Any]:
+    """The model as records name it. `macs` are the model's own, whatever the plan makes of them."""
+    graph = planned.graph
+    return {
+        "name": graph.name,
+        "sha256": graph.sha256,
+        "operators": graph.operator_counts(),
+        "macs": macs(graph),
+    }
+
+
+def plan_record(planned: Planned) -> dict[str, Any]:
+    """`hil.plan/1` of a plan that fits; sizes in bytes, times in microseconds."""
+    plan, board, footprint = planned.plan, planned.board, planned.footprint
+    node = {
+        "node": 0,
+        "board": board.name,
+        "ram_peak": plan.ram_peak(footprint),
+        "ram_static": footprint.ram_static,
+        "arena": plan.arena_bytes,
+        "stacks": list(footprint.stacks),
+        "ram_available": board.ram.bytes + plan.cores * board.stack_per_core,
+        "flash": footprint.flash_code + len(plan.program.data),
+        "flash_available": board.flash.bytes,
+        "macs": plan.macs,
+        "bytes_sent": 0,
+        "bytes_received": 0,
+    }
+    compute = round(plan.cycles * 1e6 / board.clock_hz, 1)
+    return {
+        "schema": "hil.plan/1",
+        "model": model_record(planned),
+        "cores": plan.cores,
+        "objective": "latency",
+        "fits": True,
+        "nodes": [node],
+        "latency": {"total": compute, "compute": compute, "wire": 0},
+        "compare": {"single_node": {key: node[key] for key in ("ram_peak", "arena", "flash", "macs")}},
+        "tightest": {
+            "node": 0,
+            "operator": plan.tightest.operator,
+            "tensor": plan.tightest.tensor,
+            "needed": footprint.ram_static + plan.arena_bytes,
+            "available": board.ram.bytes,
+        },
+    }

@@ -1,0 +1,48 @@
+"""The table at the end of a pytest run: a line for each model on each board, worst first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from io import StringIO
+from typing import Any
+
+from rich.console import Console
+
+from hil.report.terminal import duration, size, table
+
+
+def summary_lines(rows: Sequence[Mapping[str, Any]], width: int) -> list[str]:
+    """Lines of at most `width` columns from the JUnit properties of each case, plus counts `passed` and `failed`."""
+    wide = width >= 110
+    columns = ["model", "board", "bench", "tests", "differ", "latency", "peak RAM"]
+    columns += ["cycles", "predicted RAM", "flash"] if wide else ["of plan"]
+    ordered = sorted(rows, key=lambda row: (-row["failed"], -int(row.get("hil.mismatches", 0)), row["hil.model"]))
+    drawn = table(None, columns, [_row(row, wide) for row in ordered], right=" ".join(columns[3:]))
+    console = Console(file=StringIO(), width=width, color_system=None)
+    console.print(drawn)
+    text = console.file.getvalue() if isinstance(console.file, StringIO) else ""
+    lines = [line.rstrip() for line in text.splitlines()]
+    if any(row.get("hil.bench") == "virtual" for row in rows):
+        lines.append("virtual: machine code on a virtual board; cycles are counted, not timed on silicon")
+    return lines
+
+
+def _row(row: Mapping[str, Any], wide: bool) -> list[str]:
+    def known(name: str, form: Any = str) -> str:
+        return form(row[name]) if name in row else "-"
+
+    failed, total = row["failed"], row["failed"] + row["passed"]
+    peak, predicted = row.get("hil.ram_peak_bytes"), row.get("hil.ram_predicted_bytes")
+    cells = [
+        str(row["hil.model"]),
+        f"{row['hil.board']} x{row['hil.cores']}",
+        known("hil.bench"),
+        f"{failed} of {total} FAILED" if failed else f"{total} ok",
+        known("hil.mismatches"),
+        known("hil.latency_us_median", duration),
+        known("hil.ram_peak_bytes", size),
+    ]
+    if wide:
+        return [*cells, known("hil.latency_cycles_median"), known("hil.ram_predicted_bytes", size),
+                known("hil.flash_bytes", size)]  # fmt: skip
+    return [*cells, f"{100 * peak / predicted:.0f} %" if peak and predicted else "-"]

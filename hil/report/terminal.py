@@ -1,0 +1,88 @@
+"""Tables for a terminal, 80 columns and wider. Draws what it is given; decides nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+
+def size(count: float) -> str:
+    """Bytes as people read them: '312 B', '22.4 KiB', '1.50 MiB'."""
+    if count < 1024:
+        return f"{count:.0f} B"
+    return f"{count / 1024:.1f} KiB" if count < 1024 * 1024 else f"{count / 1024 / 1024:.2f} MiB"
+
+
+def duration(microseconds: float) -> str:
+    """A time as people read it: '850 us', '12.3 ms', '1.20 s'."""
+    if microseconds < 1000:
+        return f"{microseconds:.0f} us"
+    return f"{microseconds / 1000:.1f} ms" if microseconds < 1e6 else f"{microseconds / 1e6:.2f} s"
+
+
+def table(title: str | None, columns: Sequence[str], rows: Sequence[Sequence[str | Text]], *, right: str = "") -> Table:
+    """A plain table; the names of columns in `right` (space separated) are right-aligned."""
+    drawn = Table(title=title, box=SIMPLE_HEAD, title_justify="left", pad_edge=False, show_edge=False)
+    for name in columns:
+        drawn.add_column(name, justify="right" if name in right.split() else "left", overflow="fold")
+    for row in rows:
+        # Text, not markup: names come from files and devices.
+        drawn.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in row))
+    return drawn
+
+
+def facts(title: str, rows: Sequence[tuple[str, str]]) -> Table:
+    """Names and values in two columns under a title."""
+    drawn = Table.grid(padding=(0, 2))
+    drawn.title, drawn.title_justify = Text(title, style="bold"), "left"
+    for name, value in rows:
+        drawn.add_row(Text("  " + name), Text(value))
+    return drawn
+
+
+def profile_view(record: Mapping[str, Any]) -> list[RenderableType]:
+    """A `hil.profile/1` record."""
+    model, out, lat, mem = record["model"], record["outputs"], record["latency"], record["memory"]
+    bench = "virtual board" if record["bench"] == "virtual" else "hardware"
+    spread = f"{lat['min']}..{lat['max']} us over {len(lat['samples'])} repeats"
+    rows = [
+        ("outputs", f"{out['mismatches']} of {out['elements']} elements differ, {out['inputs']} inputs"),
+        ("reference", out["reference"]),
+        ("latency", f"{duration(lat['median'])} median ({lat['cycles_median']} cycles; {spread}) [{record['bench']}]"),
+        ("peak RAM", f"{mem['ram_peak']} B ({size(mem['ram_peak'])}), predicted {mem['ram_predicted']} B"),
+        ("", f"static {mem['ram_static']}, arena {mem['arena']}, stack {' + '.join(map(str, mem['stacks']))}"),
+        ("flash", f"{mem['flash']} B ({size(mem['flash'])}): code {mem['flash_code']}, program {mem['flash_program']}"),
+        ("work", f"{model['macs']} multiply-accumulates"),
+    ]
+    title = f"{model['name']} on {record['board']} ({bench}), {record['cores']} core, {record['nodes']} node"
+    verdict = Text(f"  {record['verdict']}", style="bold green" if record["verdict"] == "pass" else "bold red")
+    views: list[RenderableType] = [facts(title, rows)]
+    if "layers" in record:
+        layers = [(r["operator"], r["tensor"], str(r["elements"]), str(r["mismatches"])) for r in record["layers"]]
+        views.append(table(None, ["operator", "tensor", "elements", "differ"], layers, right="elements differ"))
+    return [*views, verdict, *(Text(f"  - {reason}") for reason in record["reasons"])]
+
+
+def plan_view(record: Mapping[str, Any]) -> list[RenderableType]:
+    """A `hil.plan/1` record."""
+    node, latency, tight = record["nodes"][0], record["latency"], record["tightest"]
+    rows = [
+        ("peak RAM", f"{node['ram_peak']} B of {node['ram_available']} ({size(node['ram_peak'])})"),
+        ("", f"static {node['ram_static']}, arena {node['arena']}, stack {' + '.join(map(str, node['stacks']))}"),
+        ("flash", f"{node['flash']} B of {node['flash_available']} ({size(node['flash'])})"),
+        ("work", f"{node['macs']} multiply-accumulates"),
+        ("latency", f"about {duration(latency['total'])} (predicted)"),
+        ("tightest", f"{tight['operator']}, {tight['tensor']}"),
+    ]
+    title = f"{record['model']['name']} on {node['board']}, {record['cores']} core: fits"
+    return [facts(title, rows)]
+
+
+def show(console: Console, views: Sequence[RenderableType]) -> None:
+    for view in views:
+        console.print(view)
