@@ -64,14 +64,15 @@ def _array(graph: Graph, tensor: Tensor, draw: np.random.Generator, number: int)
 def _floats(graph: Graph, tensor: Tensor, draw: np.random.Generator, corner: str | None) -> Array:
     grid = _grid(graph, tensor)
     low, high = _FLOAT_RANGE if grid is None else (grid[0] * (-130.0 - grid[1]), grid[0] * (129.0 - grid[1]))
+    limit = float(np.finfo(np.float32).max)
+    low, high = max(low, -limit), min(high, limit)
     if corner is not None:
         return np.full(tensor.shape, {"least": low, "greatest": high, "zero": 0.0}[corner], np.float32)
-    values = draw.uniform(low, high, tensor.shape).astype(np.float32)
+    values = draw.uniform(low, high, tensor.shape)
     if grid is not None:
-        halfway = (draw.integers(-129, 128, tensor.shape) - grid[1] + 0.5).astype(np.float32) * np.float32(grid[0])
+        halfway = (draw.integers(-129, 128, tensor.shape) - grid[1] + 0.5) * grid[0]
         values = np.where(draw.random(tensor.shape) < 0.125, halfway, values)
-    limit = np.finfo(np.float32).max
-    return np.clip(values, -limit, limit)
+    return np.clip(values, -limit, limit).astype(np.float32)
 
 
 def _grid(graph: Graph, tensor: Tensor) -> tuple[float, int] | None:
