@@ -30,8 +30,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add("--hil-zoo", action="append", default=[], type=Path, metavar="DIR",
         help="a folder of models with limits, repeatable; added to the built-in zoo")  # fmt: skip
     add("--hil-no-zoo", action="store_true", help="leave the built-in zoo out")
-    add("--hil-inputs", type=int, default=4, metavar="N", help="seeded input sets for each model (default: 4)")
-    add("--hil-seed", type=int, default=0, metavar="S", help="seed of the input sets (default: 0)")
+    add(
+        "--hil-inputs", type=int, metavar="N", help="input sets for each model (default: the zoo entry's count, else 4)"
+    )
+    add("--hil-seed", type=int, metavar="S", help="seed of the input sets (default: the zoo entry's, else 0)")
     add("--hil-warmup", type=int, metavar="N", help="runs before timing (default: 2; on a virtual board 1)")
     add("--hil-repeats", type=int, metavar="N", help="timed runs (default: 10; on a virtual board 2)")
     add("--hil-toolchain", choices=("zig", "gcc"), default="zig", help="compiler for firmware (default: zig, from pip)")
@@ -62,7 +64,7 @@ def pytest_report_header(config: pytest.Config) -> str | None:
     names = list(dict.fromkeys(case.board for case in cases))
     where = ", ".join(f"{name} on the {api.bench_for(board.load(name)).source} bench" for name in names)
     count = len({case.model.name for case in cases})
-    return f"hil: {where}; {count} models, {config.getoption('hil_inputs')} inputs, seed {config.getoption('hil_seed')}"
+    return f"hil: {where}; {count} model{'s' * (count != 1)}"
 
 
 def _cases(config: pytest.Config) -> tuple[Case, ...]:

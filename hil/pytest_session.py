@@ -44,10 +44,15 @@ class Session:
         return self._once("deployment", case, lambda: api.prepare(case.model.path, self._request(case), say=self._say))
 
     def inputs(self, case: Case) -> tuple[Tensors, ...]:
-        """The case's seeded input sets."""
-        request = self._request(case)
-        graph = self.deployment(case).graph
-        return self._once("inputs", case, lambda: input_sets.generate(graph, request.inputs, request.seed))
+        """The case's input sets: the zoo entry's own, or seeded ones; options override count and seed."""
+        graph, count, seed = self.deployment(case).graph, self._option("hil_inputs"), self._option("hil_seed")
+
+        def make() -> tuple[Tensors, ...]:
+            if case.model.zoo:
+                return case.model.zoo.input_sets(graph, count=count, seed=seed)
+            return input_sets.generate(graph, api.INPUTS if count is None else count, seed or 0)
+
+        return self._once("inputs", case, make)
 
     def reference(self, case: Case, *, layers: bool = False) -> ReferenceResult:
         """The host reference for the case's input sets."""
@@ -92,17 +97,17 @@ class Session:
         self._board.close()
 
     def _request(self, case: Case) -> api.Request:
-        option = self._config.getoption
         return api.Request(
             board=case.board,
             cores=case.cores,
-            inputs=option("hil_inputs"),
-            seed=option("hil_seed"),
-            warmup=option("hil_warmup"),
-            repeats=option("hil_repeats"),
-            toolchain=option("hil_toolchain"),
+            warmup=self._option("hil_warmup"),
+            repeats=self._option("hil_repeats"),
+            toolchain=self._option("hil_toolchain"),
             limits=case.model.limits(case.board),
         )
+
+    def _option(self, name: str) -> Any:
+        return self._config.getoption(name)
 
     def _once(self, what: str, case: Case, make: Callable[[], T]) -> T:
         """Make it once for a case; a failure is remembered too, so that it costs its time only once."""
