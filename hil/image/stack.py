@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from hil.errors import BuildFailed
 from hil.image.elf import Elf
-from hil.image.thumb import Flow, Instruction, decode
+from hil.image.thumb import Flow, Instruction, decode, track
 
 # gcc's switch helpers are called like functions but return into the table's targets.
 _SWITCH_HELPER = "__gnu_thumb1_case_"
@@ -186,11 +186,16 @@ class _FunctionWalk:
     def _step(self, one: Instruction, depth: int, literals: dict[int, int], popped: int) -> None:
         depth = self._moved(one, depth, literals)
         self.result.deepest = max(self.result.deepest, depth)
+        if one.size == 2:
+            track(one.code, literals)
         if one.loads:
             literals[one.loads[0]] = self.code.word(one.loads[1], 4)
         following = one.address + one.size
         popped |= one.pops
-        if one.flow is Flow.CALL:
+        if one.flow is Flow.CALL and self.start <= one.target < self.end and one.target != self.entry:
+            # clang's long jump inside a function: BL reaches further than B.
+            self._go(one.target, depth, literals, popped)
+        elif one.flow is Flow.CALL:
             self.result.calls.add((depth, one.target))
             if self.code.name(one.target).startswith(_SWITCH_HELPER):
                 self.table_depth = max(self.table_depth, depth)

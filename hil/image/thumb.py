@@ -5,7 +5,7 @@ Source: ARMv6-M Architecture Reference Manual, A5.2 (16-bit encodings) and A5.3 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 
 
@@ -41,6 +41,8 @@ class Instruction:
     """Register and address of a literal that is loaded into it."""
     pops: int = 0
     """Bit mask of registers that POP fills."""
+    code: int = 0
+    """The first halfword."""
 
 
 def _signed(value: int, bits: int) -> int:
@@ -49,6 +51,10 @@ def _signed(value: int, bits: int) -> int:
 
 def decode(address: int, first: int, second: int) -> Instruction:
     """The instruction at `address`; `second` is the halfword behind the first."""
+    return replace(_decode(address, first, second), code=first)
+
+
+def _decode(address: int, first: int, second: int) -> Instruction:
     if first >> 11 >= 0b11101:
         return _wide(address, first, second)
     top = first >> 8
@@ -106,3 +112,44 @@ def _wide(address: int, first: int, second: int) -> Instruction:
     if first & 0xFFF0 == 0xF7F0 and second & 0xF000 == 0xA000:  # UDF.W
         return Instruction(address, 4, Flow.STOP)
     return Instruction(address, 4)  # MSR, MRS, barriers
+
+
+def track(first: int, known: dict[int, int]) -> None:
+    """Follow constants in r0-r7 through one 16-bit instruction: what it computes from them, what it overwrites.
+
+    Compilers build the size of a large frame with MOVS, LSLS, ADDS, SUBS, RSBS, MVNS (literals are the caller's).
+    """
+    low, middle, high = first & 7, first >> 3 & 7, first >> 8 & 7
+    byte = first & 0xFF
+    value: int | None = None
+    target = low
+    if first >> 11 == 0b00000 and middle in known:  # LSLS Rd, Rm, #imm5
+        value = known[middle] << (first >> 6 & 31)
+    elif first >> 13 == 0b001:  # MOVS, CMP, ADDS, SUBS Rd, #imm8
+        target, operation = high, first >> 11 & 3
+        if operation == 1:
+            return
+        if operation == 0:
+            value = byte
+        elif high in known:
+            value = known[high] + (byte if operation == 2 else -byte)
+    elif first >> 6 in {0b0100001001, 0b0100001111} and middle in known:  # RSBS Rd, Rn, #0; MVNS
+        value = -known[middle] if first >> 6 == 0b0100001001 else ~known[middle]
+    elif first >> 10 == 0b010001:
+        target = (first >> 4 & 8) | low
+        if first >> 8 & 3 == 2:  # MOV Rd, Rm
+            value = known.get(first >> 3 & 15)
+        elif first >> 8 & 3 in {1, 3}:
+            return
+    elif first >> 12 in {0b1001, 0b1010} or first >> 11 == 0b01001:  # LDR/STR SP, ADR, ADD Rd, SP; LDR literal
+        target = high
+    elif first >> 12 == 0b1100 or first >> 9 == 0b1011110:  # LDM, STM, POP
+        for register in range(8):
+            if byte >> register & 1:
+                known.pop(register, None)
+        target = high if first >> 12 == 0b1100 else -1
+    elif first >> 8 == 0b10110000 or first >> 9 == 0b1011010 or first >> 12 in {0b1101, 0b1110}:
+        return  # ADD/SUB SP, PUSH, branches
+    known.pop(target, None)
+    if value is not None:
+        known[target] = value & 0xFFFF_FFFF
