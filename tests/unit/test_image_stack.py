@@ -37,22 +37,14 @@ def compiled(toolchain: str, level: str) -> Elf:
     )
     last = [] if toolchain == "zig" else ["-lgcc"]
 
+    flags = [*target, level, "-ffreestanding", "-std=c11", "-ffunction-sections", "-Wl,--gc-sections", "-g"]
+
     def make(folder: Path) -> None:
         sources = [PROGRAMS / "stack.c", FIRMWARE / "port" / "memory.c"]
-        flags = [
-            *target,
-            level,
-            "-ffreestanding",
-            "-std=c11",
-            "-ffunction-sections",
-            "-Wl,--gc-sections",
-            "-g",
-            "-T",
-            PROGRAMS / "stack.ld",
-        ]
-        compiler.run([*flags, *sources, *last, "-o", folder / "program.elf"], what="building a test program")
+        script = ["-T", PROGRAMS / "stack.ld"]
+        compiler.run([*flags, *script, *sources, *last, "-o", folder / "program.elf"], what="building a test program")
 
-    key = digest("stack/1", compiler.version, toolchain, level, tree_digest(PROGRAMS, FIRMWARE / "port" / "memory.c"))
+    key = digest(compiler.version, toolchain, *flags, tree_digest(PROGRAMS, FIRMWARE / "port" / "memory.c"))
     return Elf(entry("test-stack", key, make) / "program.elf")
 
 
