@@ -1,0 +1,293 @@
+/* The board: memory, power, the schedule of its two cores, and the few calls that the host process makes.
+ *
+ * Both cores run: the one that is behind runs until it is QUANTUM cycles ahead, core 0 first. One runs: it runs until
+ * the limit, or until it does what the other could wake from. Nothing here looks at the host's clock, so that the
+ * order depends on the program and its input alone.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "machine.h"
+
+enum { QUANTUM = 1000 };
+
+/* Why machine_run came back; native.py knows these by number. */
+enum { RAN_TO_LIMIT = 0, RAN_IDLE = 1, RAN_DEAD = 2 };
+
+typedef struct { uint64_t cycles, nanoseconds, instructions[CORES]; uint32_t pc[CORES], state[CORES]; uint64_t hz; } Clock;
+
+Machine *machine_open(uint8_t *rom, uint8_t *flash, uint8_t *ram);
+void machine_close(Machine *m);
+void machine_power(Machine *m);
+int machine_run(Machine *m, uint64_t cycles);
+uint32_t machine_give(Machine *m, const uint8_t *bytes, uint32_t count);
+uint32_t machine_take(Machine *m, uint8_t *bytes, uint32_t count);
+uint32_t machine_room(const Machine *m);
+void machine_clock(const Machine *m, Clock *clock);
+bool machine_note(Machine *m, uint32_t out[4]);
+
+/* ---- memory -------------------------------------------------------------------------------------------------- */
+
+uint32_t load32(const uint8_t *at)
+{
+    return (uint32_t)at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;
+}
+
+void store32(uint8_t *at, uint32_t value)
+{
+    for (uint32_t i = 0; i < 4; i++) at[i] = (uint8_t)(value >> (8 * i));
+}
+
+static bool within(uint32_t address, uint32_t bytes, uint32_t base, uint32_t size)
+{
+    return address >= base && address - base <= size && bytes <= size - (address - base);
+}
+
+/* Host memory behind an address of the board; NULL where there is none, or none that can be written. */
+uint8_t *memory_at(Machine *m, uint32_t address, uint32_t bytes, bool writable)
+{
+    if (within(address, bytes, RAM_BASE, RAM_BYTES)) return m->ram + (address - RAM_BASE);
+    if (writable) return NULL;
+    if (within(address, bytes, 0, ROM_BYTES)) return m->rom + address;
+    if (address >> 26 == FLASH_BASE >> 26 && within(address & 0xffffffu, bytes, 0, FLASH_BYTES))
+        return m->flash + (address & 0xffffffu);
+    return NULL;
+}
+
+/* SRAM after power-on holds no zeros that a program could rely on by mistake, and the same words in every run. */
+static void fill_ram(Machine *m)
+{
+    uint32_t word = 0x9e3779b9u;
+    for (uint32_t at = 0; at < RAM_BYTES; at += 4) {
+        word ^= word << 13;
+        word ^= word >> 17;
+        word ^= word << 5;
+        store32(m->ram + at, word | 0x01010101u);
+    }
+}
+
+void note(Machine *m, uint32_t kind, uint32_t core, uint32_t a, uint32_t b)
+{
+    if (m->note_head - m->note_tail == NOTES) return;
+    uint32_t slot = m->note_head++ % NOTES;
+    m->notes[slot].kind = kind;
+    m->notes[slot].core = core;
+    m->notes[slot].a = a;
+    m->notes[slot].b = b;
+}
+
+/* ---- power --------------------------------------------------------------------------------------------------- */
+
+/* Reset of the whole chip. SRAM and the watchdog's scratch registers live through it. */
+static void chip_reset(Machine *m)
+{
+    uint32_t scratch[8];
+    memcpy(scratch, bus_bank(m, 0x40058000u) + 3, sizeof scratch);
+    bus_reset(m);
+    memcpy(bus_bank(m, 0x40058000u) + 3, scratch, sizeof scratch);
+    watchdog_reset(m);
+    uart_reset(m);
+    timer_reset(m);
+    sio_reset(m);
+    m->ssi_count = 0;
+    m->restart = false;
+    clocks_reset(m);
+    for (uint32_t i = 0; i < CORES; i++) core_reset(&m->core[i]);
+}
+
+/* Off and on again: SRAM is lost, time begins anew, bytes between board and host are gone. */
+void machine_power(Machine *m)
+{
+    fill_ram(m);
+    m->now = 0;
+    m->reason = 0;
+    m->nanoseconds = m->timer = m->watchdog = (Counter){0, 0, 0, 0, 1};
+    memset(&m->uart, 0, sizeof m->uart);
+    memset(m->bank, 0, sizeof m->bank);
+    for (uint32_t i = 0; i < CORES; i++) m->core[i].instructions = m->core[i].effects = 0;
+    chip_reset(m);
+}
+
+static uc_err map_memory(const Machine *m, uc_engine *uc)
+{
+    const uint32_t code = UC_PROT_READ | UC_PROT_EXEC;
+    uc_err error = uc_mem_map_ptr(uc, 0, ROM_BYTES, code, m->rom);
+    for (uint32_t alias = 0; alias < 4 && error == UC_ERR_OK; alias++) /* cached, and three that are not (2.6.3) */
+        error = uc_mem_map_ptr(uc, FLASH_BASE + (alias << 24), FLASH_BYTES, code, m->flash);
+    if (error == UC_ERR_OK) error = uc_mem_map_ptr(uc, RAM_BASE, RAM_BYTES, UC_PROT_ALL, m->ram);
+    return error;
+}
+
+/* UC_MODE_MCLASS would force a Cortex-M33, whatever the model. */
+static uc_err open_core(Machine *m, uint32_t index)
+{
+    Core *core = &m->core[index];
+    core->machine = m;
+    core->index = index;
+    uc_err error = uc_open(UC_ARCH_ARM, UC_MODE_THUMB, &core->uc);
+    if (error == UC_ERR_OK) error = uc_ctl_set_cpu_model(core->uc, UC_CPU_ARM_CORTEX_M0);
+    if (error == UC_ERR_OK) error = map_memory(m, core->uc);
+    if (error == UC_ERR_OK) error = bus_map(m, core);
+    if (error == UC_ERR_OK) error = core_open(core);
+    return error;
+}
+
+void machine_close(Machine *m)
+{
+    for (uint32_t i = 0; i < CORES; i++)
+        if (m->core[i].uc) uc_close(m->core[i].uc);
+    free(m);
+}
+
+/* The three memories belong to the caller and outlive the machine. NULL: unicorn refused. */
+Machine *machine_open(uint8_t *rom, uint8_t *flash, uint8_t *ram)
+{
+    Machine *m = calloc(1, sizeof *m);
+    if (!m) return NULL;
+    m->rom = rom;
+    m->flash = flash;
+    m->ram = ram;
+    for (uint32_t i = 0; i < CORES; i++) {
+        if (open_core(m, i) == UC_ERR_OK) continue;
+        machine_close(m);
+        return NULL;
+    }
+    machine_power(m);
+    return m;
+}
+
+/* ---- schedule ------------------------------------------------------------------------------------------------ */
+
+/* The next thing that happens without any core: a byte on the wire, the watchdog's end. */
+uint64_t next_event(Machine *m, uint64_t cycle)
+{
+    uart_sync(m, cycle);
+    uint64_t wire = uart_next(m);
+    uint64_t dog = m->watchdog_end == NEVER ? NEVER : counter_when(&m->watchdog, m->watchdog_end);
+    return wire < dog ? wire : dog;
+}
+
+static void wake(Machine *m, Core *core)
+{
+    if (core->state != CORE_WAITS_EVENT || !core->event) return;
+    core->event = false;
+    core->state = CORE_RUNS;
+    if (core->cycles < m->now) core->cycles = m->now;
+    if (core->pc < ROM_BYTES) uc_ctl_flush_tb(core->uc); /* about to run code that the other core put in RAM */
+    effect(core);
+}
+
+static bool both_spin(const Machine *m)
+{
+    const Core *a = &m->core[0], *b = &m->core[1];
+    uint64_t effects = a->effects + b->effects;
+    return a->spun && b->spun && a->spun_effects == effects && b->spun_effects == effects && a->spun_stable == NEVER &&
+           b->spun_stable == NEVER;
+}
+
+/* Nobody runs: time jumps to the next event, or stands still. */
+static bool nobody_runs(Machine *m)
+{
+    uint64_t event = next_event(m, m->now);
+    if (event == NEVER) return false;
+    m->now = event < m->limit ? event : m->limit;
+    uart_sync(m, m->now);
+    return true;
+}
+
+/* The budget of whichever core is to run next. */
+static Core *choose(Machine *m, uint64_t *budget)
+{
+    Core *a = &m->core[0], *b = &m->core[1];
+    bool a_runs = a->state == CORE_RUNS, b_runs = b->state == CORE_RUNS;
+    *budget = m->limit;
+    if (!a_runs && !b_runs) return NULL;
+    if (!a_runs || !b_runs) return a_runs ? a : b;
+    Core *behind = a->cycles <= b->cycles ? a : b, *ahead = behind == a ? b : a;
+    if (ahead->cycles + QUANTUM < *budget) *budget = ahead->cycles + QUANTUM;
+    return behind;
+}
+
+static bool watchdog_bites(Machine *m, uint64_t cycle)
+{
+    if (m->watchdog_end == NEVER || counter_at(&m->watchdog, cycle) < m->watchdog_end) return false;
+    m->reason = 1;
+    return true;
+}
+
+/* Go on for up to `cycles` more, and say why it ended. */
+int machine_run(Machine *m, uint64_t cycles)
+{
+    m->limit = m->now + cycles;
+    for (;;) {
+        uint64_t budget = 0;
+        if (m->restart || watchdog_bites(m, m->now)) {
+            note(m, NOTE_RESTART, 0, m->reason, 0);
+            chip_reset(m);
+        }
+        for (uint32_t i = 0; i < CORES; i++) wake(m, &m->core[i]);
+        Core *core = choose(m, &budget);
+        if (!core) {
+            if (!nobody_runs(m)) return m->core[0].state == CORE_LOCKED ? RAN_DEAD : RAN_IDLE;
+            if (m->now >= m->limit) return RAN_TO_LIMIT;
+            continue;
+        }
+        if (core->cycles >= m->limit) return RAN_TO_LIMIT;
+        if (m->watchdog_end != NEVER) {
+            uint64_t end = counter_when(&m->watchdog, m->watchdog_end);
+            if (end < budget) budget = end;
+        }
+        core_run(core, budget);
+        if (core->stop == STOP_IDLE) return RAN_IDLE;
+        if (m->core[0].state == CORE_RUNS && m->core[1].state == CORE_RUNS && both_spin(m)) return RAN_IDLE;
+    }
+}
+
+/* ---- the host's side ----------------------------------------------------------------------------------------- */
+
+uint32_t machine_room(const Machine *m) { return HOST_BYTES - (m->uart.from_host.head - m->uart.from_host.tail); }
+
+/* Put bytes on the wire to UART0's RX; how many were taken. */
+uint32_t machine_give(Machine *m, const uint8_t *bytes, uint32_t count)
+{
+    Ring *ring = &m->uart.from_host;
+    uint32_t room = machine_room(m), taken = count < room ? count : room;
+    uart_sync(m, m->now);
+    bool resting = ring->head == ring->tail;
+    for (uint32_t i = 0; i < taken; i++) ring->bytes[ring->head++ % HOST_BYTES] = bytes[i];
+    if (resting && taken) uart_given(m);
+    return taken;
+}
+
+/* Bytes that have left UART0's TX. */
+uint32_t machine_take(Machine *m, uint8_t *bytes, uint32_t count)
+{
+    Ring *ring = &m->uart.to_host;
+    uart_sync(m, m->now);
+    uint32_t held = ring->head - ring->tail, given = held < count ? held : count;
+    for (uint32_t i = 0; i < given; i++) bytes[i] = ring->bytes[ring->tail++ % HOST_BYTES];
+    return given;
+}
+
+void machine_clock(const Machine *m, Clock *clock)
+{
+    clock->cycles = m->now;
+    clock->nanoseconds = counter_at(&m->nanoseconds, m->now);
+    clock->hz = m->sys.num / m->sys.den;
+    for (uint32_t i = 0; i < CORES; i++) {
+        clock->instructions[i] = m->core[i].instructions;
+        clock->pc[i] = m->core[i].pc;
+        clock->state[i] = (uint32_t)m->core[i].state;
+    }
+}
+
+bool machine_note(Machine *m, uint32_t out[4])
+{
+    if (m->note_head == m->note_tail) return false;
+    uint32_t slot = m->note_tail++ % NOTES;
+    out[0] = m->notes[slot].kind;
+    out[1] = m->notes[slot].core;
+    out[2] = m->notes[slot].a;
+    out[3] = m->notes[slot].b;
+    return true;
+}

@@ -1,0 +1,193 @@
+/* SIO (2.3.1): core number, GPIO, mailboxes, spinlocks, dividers. The interpolators are storage only.
+ * XIP_SSI (4.10) as far as a second-stage boot needs it: a serial flash that is always ready and in quad mode. */
+#include "machine.h"
+
+enum { FIFO_ST = 0x50, FIFO_WR = 0x54, FIFO_RD = 0x58, LOCK_ST = 0x5c, DIVIDER = 0x60, DIVIDER_END = 0x7c };
+enum { DIVIDER_CYCLES = 8 };
+
+static Core *other(const Access *at) { return &at->m->core[1 - at->core->index]; }
+
+static uint32_t mailbox_status(const Access *at)
+{
+    const Mailbox *in = &at->core->inbox, *out = &other(at)->inbox;
+    return (in->count ? 1u : 0) | (out->count < 8 ? 2u : 0) | (in->overflow ? 4u : 0) | (in->underflow ? 8u : 0);
+}
+
+static uint32_t mailbox_pop(const Access *at)
+{
+    Mailbox *in = &at->core->inbox;
+    if (at->peek) return 0;
+    if (!in->count) {
+        if (!in->underflow) effect(at->core);
+        in->underflow = true;
+        return 0;
+    }
+    uint32_t word = in->words[in->head];
+    in->head = (in->head + 1) % 8u;
+    in->count--;
+    effect(at->core);
+    return word;
+}
+
+/* WOF belongs to the writer: it is kept with the writer's own inbox, where FIFO_ST shows it. */
+static void mailbox_push(const Access *at, uint32_t word)
+{
+    Mailbox *out = &other(at)->inbox;
+    if (out->count == 8) at->core->inbox.overflow = true;
+    else out->words[(out->head + out->count++) % 8u] = word;
+    at->core->budget = 0; /* the other core sees it from here on */
+}
+
+static void divide(Divider *d, uint64_t now)
+{
+    uint32_t n = d->dividend, by = d->divisor;
+    bool n_negative = d->is_signed && (int32_t)n < 0, by_negative = d->is_signed && (int32_t)by < 0;
+    uint32_t n_size = n_negative ? 0u - n : n, by_size = by_negative ? 0u - by : by;
+    d->ready = now + DIVIDER_CYCLES;
+    d->dirty = true;
+    if (!by) {
+        d->quotient = d->is_signed && n_negative ? 1u : UINT32_MAX;
+        d->remainder = n;
+        return;
+    }
+    d->quotient = n_negative != by_negative ? 0u - n_size / by_size : n_size / by_size;
+    d->remainder = n_negative ? 0u - n_size % by_size : n_size % by_size;
+}
+
+static uint32_t divider_read(const Access *at)
+{
+    Divider *d = &at->core->divider;
+    switch (at->offset) {
+    case 0x60: case 0x68: return d->dividend;
+    case 0x64: case 0x6c: return d->divisor;
+    case 0x70:
+        if (!at->peek && d->dirty) effect(at->core);
+        d->dirty = d->dirty && at->peek;
+        return d->quotient;
+    case 0x74: return d->remainder;
+    case 0x78:
+        if (at->now < d->ready) stable_until(at->core, d->ready);
+        return (at->now >= d->ready ? 1u : 0) | (d->dirty ? 2u : 0);
+    default: return 0;
+    }
+}
+
+static void divider_write(const Access *at, uint32_t value)
+{
+    Divider *d = &at->core->divider;
+    switch (at->offset) {
+    case 0x60: case 0x68: d->dividend = value; break;
+    case 0x64: case 0x6c: d->divisor = value; break;
+    case 0x70: d->quotient = value; break;
+    case 0x74: d->remainder = value; break;
+    default: return;
+    }
+    d->is_signed = at->offset == 0x68 || at->offset == 0x6c;
+    if (at->offset < 0x70) divide(d, at->now);
+    else d->dirty = true;
+}
+
+static uint32_t lock_claim(const Access *at)
+{
+    uint32_t bit = 1u << (at->offset - 0x100u) / 4u;
+    if (at->m->locks & bit) return 0;
+    at->m->locks |= bit;
+    effect(at->core);
+    return bit;
+}
+
+uint32_t sio_read(const Access *at)
+{
+    if (at->offset >= 0x100 && at->offset < 0x180) return lock_claim(at);
+    if (at->offset >= DIVIDER && at->offset < DIVIDER_END) return divider_read(at);
+    if (at->offset >= 0x80 && at->offset < 0x100) note(at->m, NOTE_INTERPOLATOR, at->core->index, at->offset, 0);
+    switch (at->offset) {
+    case 0x00: return at->core->index;
+    case 0x04: return at->m->gpio_out & at->m->gpio_oe; /* every pin reads what it drives; the rest are low */
+    case 0x10: return at->m->gpio_out;
+    case 0x20: return at->m->gpio_oe;
+    case FIFO_ST: return mailbox_status(at);
+    case FIFO_RD: return mailbox_pop(at);
+    case LOCK_ST: return at->m->locks;
+    default: return at->regs[at->offset / 4];
+    }
+}
+
+static void gpio_write(uint32_t *pins, uint32_t how, uint32_t value)
+{
+    value &= 0x3fffffffu;
+    switch (how) {
+    case 0: *pins = value; break;
+    case 4: *pins |= value; break;
+    case 8: *pins &= ~value; break;
+    default: *pins ^= value; break;
+    }
+}
+
+void sio_write(const Access *at, uint32_t value)
+{
+    if (at->offset >= 0x100 && at->offset < 0x180) {
+        at->m->locks &= ~(1u << (at->offset - 0x100u) / 4u);
+        return;
+    }
+    if (at->offset >= DIVIDER && at->offset < DIVIDER_END) {
+        divider_write(at, value);
+        return;
+    }
+    switch (at->offset) {
+    case 0x10: case 0x14: case 0x18: case 0x1c: gpio_write(&at->m->gpio_out, at->offset - 0x10, value); break;
+    case 0x20: case 0x24: case 0x28: case 0x2c: gpio_write(&at->m->gpio_oe, at->offset - 0x20, value); break;
+    case FIFO_ST: at->core->inbox.overflow = at->core->inbox.underflow = false; break;
+    case FIFO_WR: mailbox_push(at, value); break;
+    default: at->regs[at->offset / 4] = value; break;
+    }
+}
+
+void sio_reset(Machine *m)
+{
+    m->locks = m->gpio_out = m->gpio_oe = 0;
+}
+
+/* The first word sent to an empty receive FIFO is a command; the flash answers what follows it. */
+static uint32_t flash_reply(Machine *m, uint32_t word)
+{
+    static const uint8_t jedec[3] = {0xef, 0x40, 0x15}; /* W25Q16JV */
+    if (!m->ssi_count) {
+        m->ssi_command = word & 0xffu;
+        return 0;
+    }
+    if (m->ssi_command == 0x35) return 0x02; /* status 2: quad enabled */
+    if (m->ssi_command == 0x9f && m->ssi_count <= 3) return jedec[m->ssi_count - 1];
+    return 0;
+}
+
+uint32_t ssi_read(const Access *at)
+{
+    Machine *m = at->m;
+    switch (at->offset) {
+    case 0x24: return m->ssi_count;                    /* RXFLR */
+    case 0x28: return 6u | (m->ssi_count ? 8u : 0);    /* SR: TFNF, TFE, RFNE; never busy */
+    case 0x58: return 0x3430312au;                     /* SSI_VERSION_ID */
+    case 0x60: break;
+    default: return at->regs[at->offset / 4];
+    }
+    if (!m->ssi_count || at->peek) return 0;
+    uint32_t word = m->ssi_reply[0];
+    m->ssi_count--;
+    for (uint32_t i = 0; i < m->ssi_count; i++) m->ssi_reply[i] = m->ssi_reply[i + 1];
+    effect(at->core);
+    return word;
+}
+
+void ssi_write(const Access *at, uint32_t value)
+{
+    Machine *m = at->m;
+    if (at->offset != 0x60) {
+        at->regs[at->offset / 4] = value;
+        if (at->offset == 0x08 && !(value & 1u)) m->ssi_count = 0; /* disabled: FIFOs empty */
+        return;
+    }
+    if (m->ssi_count >= 16) return;
+    uint32_t reply = flash_reply(m, value);
+    m->ssi_reply[m->ssi_count++] = reply;
+}

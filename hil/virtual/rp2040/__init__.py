@@ -1,0 +1,1 @@
+"""The Raspberry Pi Pico: RP2040, two Cortex-M0+."""

@@ -1,0 +1,115 @@
+"""The virtual RP2040 as an object: memories, and the native machine with its two unicorn cores."""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from hil.errors import InfrastructureError, UsageError
+from hil.virtual.elf import Segment
+from hil.virtual.rp2040 import native
+from hil.virtual.rp2040.build import ROM_BYTES, boot_rom, native_library
+
+FLASH_BASE, FLASH_BYTES = 0x1000_0000, 0x20_0000
+FLASH_ALIASES = (0x1000_0000, 0x1100_0000, 0x1200_0000, 0x1300_0000)  # data sheet 2.6.3
+RAM_BASE, RAM_BYTES = 0x2000_0000, 0x4_2000
+BOOTSEL = range(0x40, 0x48)  # rom.S
+_CHUNK = 65536
+
+
+@dataclass(frozen=True)
+class State:
+    """Virtual time, and where the cores are. `cycles`: clk_sys cycles since power-on; `hz`: clk_sys now."""
+
+    cycles: int
+    nanoseconds: int
+    instructions: tuple[int, ...]
+    pc: tuple[int, ...]
+    hz: int
+
+
+class Rp2040:
+    """One chip with `flash` programmed. Nothing happens except in `run`."""
+
+    def __init__(self, flash: tuple[Segment, ...]) -> None:
+        self._machine: int | None = None
+        self._rom = mmap.mmap(-1, ROM_BYTES)
+        self._flash = mmap.mmap(-1, FLASH_BYTES)
+        self._ram = mmap.mmap(-1, RAM_BYTES)
+        self._rom[:] = boot_rom()
+        self._flash[:] = b"\xff" * FLASH_BYTES
+        for segment in flash:
+            self._program(segment)
+        self._lib = native.load(native_library())
+        self._machine = self._lib.machine_open(_address(self._rom), _address(self._flash), _address(self._ram))
+        if not self._machine:
+            raise InfrastructureError("unicorn refused to be a virtual RP2040")
+        self._buffer = ctypes.create_string_buffer(_CHUNK)
+
+    def _program(self, segment: Segment) -> None:
+        start = segment.address - FLASH_BASE
+        if start < 0 or start + len(segment.data) > FLASH_BYTES:
+            raise UsageError(
+                f"{len(segment.data)} bytes at {segment.address:#010x} are not in flash "
+                f"({FLASH_BASE:#010x}, {FLASH_BYTES} bytes)"
+            )
+        self._flash[start : start + len(segment.data)] = segment.data
+
+    def close(self) -> None:
+        """Give the emulator's memory back. The object is of no use afterwards."""
+        machine, self._machine = self._machine, None
+        if machine:
+            self._lib.machine_close(machine)
+
+    def __del__(self) -> None:
+        self.close()
+
+    def power_cycle(self) -> None:
+        """Off and on: RAM is lost, time begins at 0, flash stays."""
+        self._lib.machine_power(self._machine)
+
+    def run(self, cycles: int) -> int:
+        """Go on for at most `cycles`; `native.RAN_TO_LIMIT`, `RAN_IDLE` (only a byte can wake it) or `RAN_DEAD`."""
+        return int(self._lib.machine_run(self._machine, cycles))
+
+    @property
+    def room(self) -> int:
+        """How many bytes `give` takes now."""
+        return int(self._lib.machine_room(self._machine))
+
+    def give(self, data: bytes) -> int:
+        """Send `data` to UART0's RX at its baud rate; how many bytes there was room for."""
+        return int(self._lib.machine_give(self._machine, data, len(data)))
+
+    def take(self) -> bytes:
+        """All bytes that have left UART0's TX."""
+        parts = []
+        while count := self._lib.machine_take(self._machine, self._buffer, _CHUNK):
+            parts.append(self._buffer.raw[:count])
+        return b"".join(parts)
+
+    def state(self) -> State:
+        """Where virtual time is."""
+        clock = native.ClockStruct()
+        self._lib.machine_clock(self._machine, ctypes.byref(clock))
+        return State(clock.cycles, clock.nanoseconds, tuple(clock.instructions), tuple(clock.pc), clock.hz)
+
+    def read(self, address: int, length: int) -> bytes | None:
+        """Memory as it is; None if any of it is not ROM, flash or RAM."""
+        for base, memory in ((0, self._rom), (RAM_BASE, self._ram), *((a, self._flash) for a in FLASH_ALIASES)):
+            if base <= address and address + length <= base + len(memory):
+                return bytes(memory[address - base : address - base + length])
+        return None
+
+    def notes(self) -> Iterator[str]:
+        """What happened that a person should know, once each."""
+        note = (ctypes.c_uint32 * 4)()
+        while self._lib.machine_note(self._machine, note):
+            yield native.describe(*note)
+
+
+def _address(memory: mmap.mmap) -> int:
+    """Where `memory` lies in this process. The Rp2040 keeps it alive for as long as the cores."""
+    return ctypes.addressof(ctypes.c_char.from_buffer(memory))

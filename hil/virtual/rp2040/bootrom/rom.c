@@ -1,0 +1,62 @@
+/* Boot ROM of the virtual RP2040, from section 2.8 of the data sheet: core 0 starts the second stage if its checksum
+ * holds, core 1 waits to be launched. No USB, no UF2: without a valid second stage core 0 stays in rom_bootsel. */
+#include <stdint.h>
+
+#define SECOND_STAGE_BYTES 256u
+
+extern void rom_bootsel(void);
+extern void rom_second_stage(uint32_t address);
+extern void rom_enter(uint32_t vtor, uint32_t sp, uint32_t entry);
+void rom_core0(void);
+void rom_core1(void);
+
+static volatile uint32_t *const fifo_status = (volatile uint32_t *)0xd0000050u;
+static volatile uint32_t *const fifo_write = (volatile uint32_t *)0xd0000054u;
+static volatile uint32_t *const fifo_read = (volatile uint32_t *)0xd0000058u;
+
+/* CRC-32 of the second stage (2.8.1.3.1): polynomial 0x04C11DB7, from all ones, nothing reflected or inverted. */
+static uint32_t checksum(const volatile uint8_t *bytes, uint32_t count)
+{
+    uint32_t crc = UINT32_MAX;
+    for (uint32_t i = 0; i < count; i++) {
+        crc ^= (uint32_t)bytes[i] << 24;
+        for (uint32_t bit = 0; bit < 8; bit++) crc = crc & 0x80000000u ? crc << 1 ^ 0x04c11db7u : crc << 1;
+    }
+    return crc;
+}
+
+void rom_core0(void)
+{
+    const volatile uint32_t *flash = (const volatile uint32_t *)0x10000000u;
+    volatile uint32_t *ram = (volatile uint32_t *)0x20041f00u;
+    for (uint32_t i = 0; i < SECOND_STAGE_BYTES / 4; i++) ram[i] = flash[i];
+    if (checksum((const volatile uint8_t *)ram, SECOND_STAGE_BYTES - 4) != ram[SECOND_STAGE_BYTES / 4 - 1]) rom_bootsel();
+    rom_second_stage(0x20041f00u);
+}
+
+static uint32_t mailbox_get(void)
+{
+    while (!(*fifo_status & 1u)) __asm__ volatile("wfe");
+    return *fifo_read;
+}
+
+static void mailbox_put(uint32_t word)
+{
+    while (!(*fifo_status & 2u)) { }
+    *fifo_write = word;
+    __asm__ volatile("sev");
+}
+
+/* The launch sequence 0, 0, 1, VTOR, SP, entry (2.8.2); every word is sent back. A wrong word starts it over. */
+void rom_core1(void)
+{
+    uint32_t words[3];
+    for (uint32_t step = 0; step < 6;) {
+        uint32_t word = mailbox_get();
+        mailbox_put(word);
+        if (step < 2) step = word == 0 ? step + 1 : 0;
+        else if (step == 2) step = word == 1 ? 3 : word == 0 ? 2 : 0;
+        else words[step++ - 3] = word;
+    }
+    rom_enter(words[0], words[1], words[2]);
+}

@@ -1,0 +1,92 @@
+"""The native library as Python sees it: types and signatures of `native/machine.c`, and the meaning of its notes."""
+
+from __future__ import annotations
+
+import ctypes
+from pathlib import Path
+
+from hil.virtual.rp2040.build import unicorn_library
+
+RAN_TO_LIMIT, RAN_IDLE, RAN_DEAD = range(3)
+CORES = 2
+
+
+class ClockStruct(ctypes.Structure):
+    """`Clock` of machine.c."""
+
+    _fields_ = (
+        ("cycles", ctypes.c_uint64),
+        ("nanoseconds", ctypes.c_uint64),
+        ("instructions", ctypes.c_uint64 * CORES),
+        ("pc", ctypes.c_uint32 * CORES),
+        ("state", ctypes.c_uint32 * CORES),
+        ("hz", ctypes.c_uint64),
+    )
+
+
+def load(path: Path) -> ctypes.CDLL:
+    """Load the library at `path` with unicorn's symbols behind it."""
+    ctypes.CDLL(str(unicorn_library()), mode=ctypes.RTLD_GLOBAL)
+    lib = ctypes.CDLL(str(path))
+    pointer, u8p, u32 = ctypes.c_void_p, ctypes.c_char_p, ctypes.c_uint32
+    signatures = {
+        "machine_open": (pointer, (pointer, pointer, pointer)),
+        "machine_close": (None, (pointer,)),
+        "machine_power": (None, (pointer,)),
+        "machine_run": (ctypes.c_int, (pointer, ctypes.c_uint64)),
+        "machine_give": (u32, (pointer, u8p, u32)),
+        "machine_take": (u32, (pointer, u8p, u32)),
+        "machine_room": (u32, (pointer,)),
+        "machine_clock": (None, (pointer, ctypes.POINTER(ClockStruct))),
+        "machine_note": (ctypes.c_bool, (pointer, ctypes.POINTER(u32))),
+    }
+    for name, (result, arguments) in signatures.items():
+        function = getattr(lib, name)
+        function.restype = result
+        function.argtypes = arguments
+    return lib
+
+
+# uc_err values and, from 0x100 on, QEMU's exception numbers, as causes of a HardFault.
+_CAUSES = {
+    6: "read from an address where nothing is",
+    7: "write to an address where nothing is",
+    8: "execution from an address where nothing is",
+    10: "undefined instruction",
+    12: "write to read-only memory",
+    13: "read from protected memory",
+    14: "execution from an address that cannot be executed",
+    18: "unaligned read",
+    19: "unaligned write",
+    20: "unaligned execution",
+    0x101: "undefined instruction",
+    0x102: "SVC where it cannot be taken",
+    0x103: "execution from an address that cannot be executed",
+    0x104: "access to an address that cannot be accessed",
+    0x107: "BKPT without a debugger",
+    0x112: "branch to an even address",
+}
+_RESTARTS = {0: "SYSRESETREQ", 1: "the watchdog ran out", 2: "the watchdog was triggered"}
+
+
+def describe(kind: int, core: int, a: int, b: int) -> str:
+    """The line that note (`kind`, `core`, `a`, `b`) stands for; NOTE_* in machine.h."""
+    match kind:
+        case 1:
+            return f"core {core}: HardFault at {a:#010x}: {_CAUSES.get(b, f'cause {b}')}"
+        case 2:
+            return f"core {core}: lockup at {a:#010x} (LR {b:#010x}): it stops until reset"
+        case 3:
+            return f"reset of the chip: {_RESTARTS.get(a, str(a))}"
+        case 4:
+            return f"core {core}: enables interrupts (lines {b:#x}), which are not modelled and never come"
+        case 5:
+            return f"core {core}: WFI before {a:#010x}: no interrupt will end it"
+        case 6:
+            return "clk_sys has no source: both cores stop"
+        case 7:
+            return f"core {core}: reads interpolator register {a:#x}, which is not modelled"
+        case 8:
+            return "UART0: receive overrun: bytes from the host are lost"
+        case _:
+            return "UART0: sent bytes are lost: the host does not take them"

@@ -1,0 +1,89 @@
+"""Small programs for the virtual board: built from C by zig, or from hand-assembled halfwords."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from pathlib import Path
+
+from hil import cache
+from hil.image.toolchain import zig
+from hil.virtual.elf import Segment, segments
+
+PROGRAMS = Path(__file__).resolve().parent.parent / "virtual" / "programs"
+FLASH = 0x1000_0000
+STACK = 0x2004_0800
+RESULT = 0x2003_0000
+_FLAGS = (
+    *("-target", "thumb-freestanding-eabi", "-mcpu=cortex_m0plus", "-O2", "-ffreestanding", "-nostdlib"),
+    *("-fno-sanitize=all", "-fno-unwind-tables", "-Wall", "-Wextra", "-Werror", "-Wno-main"),
+)
+# ldr r0, =0x10000100; ldr r1, =VTOR; str r0, [r1]; ldm r0!, {r1, r2}; msr msp, r1; bx r2
+_STAGE = struct.pack("<8H2I", 0x4803, 0x4904, 0x6008, 0xC806, 0xF381, 0x8808, 0x4710, 0x46C0, FLASH + 0x100, 0xE000ED08)
+
+
+def crc32_mpeg2(data: bytes) -> int:
+    """The second stage's checksum: polynomial 0x04C11DB7 from all ones, not reflected, not inverted."""
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc ^= byte << 24
+        for _ in range(8):
+            crc = (crc << 1 ^ (0x04C11DB7 if crc >> 31 else 0)) & 0xFFFFFFFF
+    return crc
+
+
+def with_checksum(stage: bytes) -> bytes:
+    """256 bytes: `stage`, zeros, and the checksum that the boot ROM wants."""
+    body = stage[:252].ljust(252, b"\0")
+    return body + struct.pack("<I", crc32_mpeg2(body))
+
+
+def assembled(code: Sequence[int], handlers: dict[int, Sequence[int]] | None = None) -> tuple[Segment, ...]:
+    """A flash image that runs the halfwords `code` from 0x10000200; `handlers`: exception number to code.
+
+    Handlers lie at 0x10000800 + 256 * number. Vectors without one lead to a loop at 0x100001fe.
+    """
+    table = [STACK, FLASH + 0x201] + [FLASH + 0x1FF] * 14
+    image = bytearray(0x2000)
+    image[:0x100] = with_checksum(_STAGE)
+    image[0x1FE:0x200] = struct.pack("<H", 0xE7FE)
+    image[0x200 : 0x200 + 2 * len(code)] = struct.pack(f"<{len(code)}H", *code)
+    for number, handler in (handlers or {}).items():
+        at = 0x800 + 0x100 * number
+        table[number] = FLASH + at + 1
+        image[at : at + 2 * len(handler)] = struct.pack(f"<{len(handler)}H", *handler)
+    image[0x100:0x140] = struct.pack("<16I", *table)
+    return (Segment(FLASH, bytes(image)),)
+
+
+def built(name: str) -> tuple[Segment, ...]:
+    """The flash image of tests/virtual/programs/NAME.c."""
+    compiler = zig()
+    key = cache.digest(cache.tree_digest(PROGRAMS), name, compiler.version, repr(_FLAGS))
+
+    def make(folder: Path) -> None:
+        script = f"-Wl,-T,{PROGRAMS / 'program.ld'}"
+        sources = (PROGRAMS / "start.S", PROGRAMS / f"{name}.c")
+        compiler.run([*_FLAGS, *sources, script, "-o", folder / "program.elf"], what=f"test program {name}")
+
+    path = cache.entry("test-programs", key, make) / "program.elf"
+    flash = bytearray(0x10000)
+    for segment in segments(path.read_bytes(), name):
+        start = segment.address - FLASH
+        flash[start : start + len(segment.data)] = segment.data
+    flash[:256] = with_checksum(bytes(flash[:252]))
+    return (Segment(FLASH, bytes(flash)),)
+
+
+def elf(image: tuple[Segment, ...]) -> bytes:
+    """An ELF file with just these segments."""
+    offset = 52 + 32 * len(image)
+    header = struct.pack(
+        "<16sHHIIIIIHHHHHH", b"\x7fELF\x01\x01\x01", 2, 40, 1, FLASH, 52, 0, 0x05000000, 52, 32, len(image), 0, 0, 0
+    )
+    table, data = b"", b""
+    for segment in image:
+        size = len(segment.data)
+        table += struct.pack("<8I", 1, offset + len(data), segment.address, segment.address, size, size, 5, 4)
+        data += segment.data
+    return header + table + data
