@@ -86,7 +86,7 @@ UNION_NUMBERS: Mapping[Union, int] = {
     "StridedSliceOptions": 32,
     "SplitOptions": 35,
     "PackOptions": 59,
-    "UnpackOptions": 63,
+    "UnpackOptions": 64,
     "LeakyReluOptions": 75,
     "SplitVOptions": 79,
 }
@@ -114,7 +114,7 @@ KINDS: Mapping[str, Kind] = {
     "ADD": Kind(5, _TWO, "AddOptions"),
     "AVERAGE_POOL_2D": Kind(3, _ONE, "Pool2DOptions"),
     "CONCATENATION": Kind(3, _SOME, "ConcatenationOptions"),
-    "CONV_2D": Kind(8, (2, 3), "Conv2DOptions"),
+    "CONV_2D": Kind(8, (3, 3), "Conv2DOptions"),
     "DEPTHWISE_CONV_2D": Kind(6, (2, 3), "DepthwiseConv2DOptions"),
     "DEQUANTIZE": Kind(4, _ONE),
     "EXPAND_DIMS": Kind(1, _TWO),

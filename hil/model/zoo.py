@@ -28,8 +28,9 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -103,11 +104,11 @@ def load_zoo(folder: Path) -> tuple[ZooModel, ...]:
         raise UsageError(f"zoo {folder}: cannot be read: {error.strerror}") from None
     if not files:
         raise UsageError(f"zoo {folder}: no model in it (a folder with a model.toml)")
-    models = tuple(load_entry(file) for file in files)
-    for first, second in zip(models, models[1:], strict=False):
+    models = sorted((load_entry(file) for file in files), key=lambda model: model.name)
+    for first, second in pairwise(models):
         if first.name == second.name:
             raise UsageError(f"zoo {folder}: two models are called '{first.name}'")
-    return tuple(sorted(models, key=lambda model: model.name))
+    return tuple(models)
 
 
 def load_entry(file: Path) -> ZooModel:
@@ -178,7 +179,7 @@ def _accuracy(entry: _Section) -> Accuracy | None:
     minimum = section.number("minimum")
     if minimum is None or not 0 <= minimum <= 1:
         section.wrong("minimum", "a share from 0 to 1")
-    accuracy = Accuracy(section.file("file"), minimum or 0.0)
+    accuracy = Accuracy(section.file("file"), minimum)
     section.finish()
     return accuracy
 
@@ -201,7 +202,7 @@ class _Section:
         self.file_path, self.where, self.values = file, where, values
         self._read: set[str] = set()
 
-    def wrong(self, key: str, wanted: str) -> None:
+    def wrong(self, key: str, wanted: str) -> NoReturn:
         raise UsageError(f"{self.file_path}: {self.where}{key}: {wanted} is needed, not {self.values.get(key)!r}")
 
     def _get(self, key: str) -> Any:
@@ -214,7 +215,7 @@ class _Section:
         value = self._get(key)
         if not isinstance(value, str) or not value.strip():
             self.wrong(key, "a text")
-        return str(value)
+        return value
 
     def optional_text(self, key: str) -> str | None:
         return self.text(key) if key in self.values else None
@@ -223,7 +224,7 @@ class _Section:
         value = self._get(key)
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
             self.wrong(key, f"an integer of at least {least}")
-        return int(value)
+        return value
 
     def number(self, key: str, *, optional: bool = False) -> float | None:
         if optional and key not in self.values:

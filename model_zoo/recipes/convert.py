@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import random
-from pathlib import Path
 from typing import Any
 
 os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
@@ -17,10 +16,11 @@ os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"
 import numpy as np
 import tensorflow as tf
 
+from model_zoo.recipes.place import save
+
 keras = tf.keras
 layers = tf.keras.layers
 
-ZOO = Path(__file__).resolve().parents[1]
 _SAMPLES = 64
 _LOGIT_SPREAD = 2.5
 
@@ -82,14 +82,6 @@ def convert(model: Any, data: Any) -> bytes:
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     converter.inference_input_type = converter.inference_output_type = tf.int8
     return bytes(converter.convert())
-
-
-def save(name: str, data: bytes) -> None:
-    """Write `model_zoo/<name>/<name>.tflite`."""
-    folder = ZOO / name
-    folder.mkdir(exist_ok=True)
-    (folder / f"{name}.tflite").write_bytes(data)
-    print(f"{name}: {len(data)} bytes")
 
 
 def make_random(name: str, model: Any, seed: int) -> None:

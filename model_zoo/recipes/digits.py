@@ -11,7 +11,8 @@ import numpy as np
 import tensorflow as tf
 from sklearn.datasets import load_digits
 
-from model_zoo.recipes.convert import ZOO, convert, fix_seeds, keras, layers, save
+from model_zoo.recipes.convert import convert, fix_seeds, keras, layers
+from model_zoo.recipes.place import ZOO, save
 
 SEED = 16
 TRAINED_ON = 1400
