@@ -1,4 +1,9 @@
-/* What a board must provide. Nothing else in firmware/ knows which board it runs on. */
+/* What a board must provide. Nothing else in firmware/ knows which board it runs on.
+ *
+ * Beside these functions: a linker script `link.ld` (the image builder puts a MEMORY block made from the board's
+ * description in front) that defines the __hil_* symbols; a start-up function `hil_reset`, where the stack is empty and
+ * the bound on its depth is computed from; and exception handlers that call hil_server_fault (link/server.h).
+ * The compiler is given HIL_BOARD, HIL_CLOCK_HZ, HIL_BAUD, HIL_CORES and HIL_STACK_BYTES. */
 #ifndef HIL_PORT_H
 #define HIL_PORT_H
 

@@ -52,15 +52,15 @@ class Image:
     """RAM that is left for a program's arena."""
 
     def stack_bound(self, leave_out: Iterable[str] = ()) -> StackBound:
-        """The deepest that core 0's stack can get, without the functions in `leave_out` (kernels that do not run)."""
-        return worst_stack(Elf(self.elf), "reset", frozenset(leave_out) | _AFTER_FAILURE)
+        """The deepest that core 0's stack can get, without the functions in `leave_out` (kernels that do not run).
+
+        Fault handlers come on top of it, but only after a failure: they are not part of the bound.
+        """
+        return worst_stack(Elf(self.elf), "hil_reset", frozenset(leave_out))
 
     def symbolize(self, address: int) -> str:
         """`function+offset` of a code address, for fault reports."""
         return Elf(self.elf).symbolize(address)
-
-
-_AFTER_FAILURE = frozenset({"rp2040_fault", "hil_server_fault"})
 
 
 @dataclass(frozen=True)

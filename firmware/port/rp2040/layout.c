@@ -34,7 +34,7 @@ const char *hil_port_board(void)
 
 uint32_t hil_port_cores(void)
 {
-    return 2;
+    return HIL_CORES;
 }
 
 void hil_port_stack(uint32_t core, hil_stack *stack)

@@ -61,7 +61,7 @@ static void fill(uint32_t *from, const uint32_t *end, uint32_t value)
     }
 }
 
-__attribute__((noreturn)) static void reset(void)
+__attribute__((noreturn)) static void hil_reset(void)
 {
     const uint32_t *from = __hil_data_load;
     for (volatile uint32_t *to = __hil_data_start; to < __hil_data_end; to++) {
@@ -121,7 +121,7 @@ __attribute__((section(".vectors"), used)) const struct {
     handler interrupts[32];
 } __hil_vectors = {
     __hil_stack0_top,
-    {reset, on_exception, on_exception, on_exception, on_exception, on_exception, on_exception, on_exception,
+    {hil_reset, on_exception, on_exception, on_exception, on_exception, on_exception, on_exception, on_exception,
      on_exception, on_exception, on_exception, on_exception, on_exception, on_exception, on_exception},
     {on_exception, on_exception, on_exception, on_exception, on_exception, on_exception, on_exception, on_exception,
      on_exception, on_exception, on_exception, on_exception, on_exception, on_exception, on_exception, on_exception,

@@ -1,0 +1,118 @@
+"""Building images: what comes out, what is cached, what is refused."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+import struct
+from pathlib import Path
+
+import pytest
+
+from hil import board as boards
+from hil.board import Board, Region
+from hil.errors import DoesNotFit, UsageError
+from hil.image.boot2 import crc32_mpeg2
+from hil.image.build import TOOLCHAINS, Image, build, compile_commands
+from hil.image.elf import Elf
+from tests.support.native_link import program
+
+needs = {"gcc": pytest.mark.skipif(shutil.which("arm-none-eabi-gcc") is None, reason="arm-none-eabi-gcc is missing")}
+EACH = [pytest.param(name, marks=needs.get(name, ())) for name in TOOLCHAINS]
+
+
+@pytest.fixture(scope="module")
+def rp2040() -> Board:
+    return boards.load("rp2040")
+
+
+@pytest.fixture(scope="module", params=EACH)
+def image(request: pytest.FixtureRequest, rp2040: Board) -> Image:
+    return build(rp2040, program(), toolchain=request.param)
+
+
+def test_flash_starts_with_a_boot_stage_that_the_rom_accepts(image: Image) -> None:
+    flash = image.bin.read_bytes()
+    assert struct.unpack_from("<I", flash, 252)[0] == crc32_mpeg2(flash[:252])
+    stack, entry, nmi, fault = struct.unpack_from("<4I", flash, 256)
+    assert stack == 0x2004_2000
+    elf = Elf(image.elf)
+    assert entry == elf.value("hil_reset") | 1
+    assert nmi == fault == elf.value("on_exception") | 1
+
+
+def test_sizes_add_up_and_keep_the_limits(image: Image, rp2040: Board) -> None:
+    assert image.program == len(program())
+    assert image.flash == image.bin.stat().st_size == image.code + image.program
+    assert image.code <= 32 * 1024
+    assert 2048 < image.static_ram <= 3 * 1024
+    assert rp2040.ram.bytes - 16 <= image.static_ram + image.arena_room <= rp2040.ram.bytes
+    assert program() in image.bin.read_bytes()
+    assert bytes.fromhex(image.build_id) in image.bin.read_bytes()
+    assert image.uf2
+    assert image.uf2.stat().st_size == -(-image.flash // 256) * 512
+
+
+def test_the_stack_is_bounded_far_below_what_there_is(image: Image, rp2040: Board) -> None:
+    bound = image.stack_bound()
+    assert 100 < bound.bytes < rp2040.stack_per_core // 2
+    assert bound.path[:2] == ("hil_reset", "main")
+
+
+def test_addresses_get_names(image: Image) -> None:
+    address = Elf(image.elf).value("main")
+    assert image.symbolize(address) == "main+0x0"
+    assert image.symbolize((address & ~1) + 4) == "main+0x4"
+    assert image.symbolize(0) == "0x00000000"
+
+
+def test_a_second_build_comes_from_the_cache_and_another_program_costs_one_link(rp2040: Board) -> None:
+    said: list[str] = []
+    first = build(rp2040, program(steps=2), progress=said.append)
+    said.clear()
+    assert build(rp2040, program(steps=2), progress=said.append) == first
+    assert said == []
+    data = program(steps=2) + first.build_id.encode()  # new whenever the firmware is: never in the cache before
+    other = build(rp2040, data + bytes(-len(data) % 4), progress=said.append)
+    assert len(said) <= 1
+    assert not [line for line in said if "compil" in line]
+    assert other.build_id != first.build_id
+
+
+def test_a_new_cache_gets_the_same_bytes(rp2040: Board, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of where it is built may be in an image. (The compiler's own store is kept: it is slow to make.)"""
+    before = build(rp2040, program())
+    from hil.paths import cache_root
+
+    store = cache_root() / "zig"
+    monkeypatch.setenv("HIL_CACHE_DIR", str(tmp_path))
+    (tmp_path / "zig").symlink_to(store)
+    after = build(rp2040, program())
+    assert after.elf != before.elf
+    assert after.build_id == before.build_id
+    assert after.bin.read_bytes() == before.bin.read_bytes()
+
+
+def test_too_large_for_flash_is_refused_with_the_numbers(rp2040: Board) -> None:
+    small = dataclasses.replace(rp2040, flash=Region(rp2040.flash.address, 0x10000))
+    with pytest.raises(DoesNotFit, match="do not fit in 65536 bytes of flash") as caught:
+        build(small, bytes(0x10000))
+    assert caught.value.available == 0x10000
+
+
+def test_what_cannot_be_built_is_a_usage_error(rp2040: Board) -> None:
+    with pytest.raises(UsageError, match="no toolchain is called 'tcc'"):
+        build(rp2040, b"", toolchain="tcc")
+    with pytest.raises(UsageError, match="zig cannot build for rp2040: instruction set rv32imac"):
+        build(dataclasses.replace(rp2040, isa="rv32imac"), b"")
+
+
+def test_compile_commands_name_every_source(rp2040: Board) -> None:
+    commands = compile_commands(rp2040)
+    names = {Path(str(entry["file"])).name for entry in commands}
+    assert {"main.c", "server.c", "executor.c", "startup.c", "boot2.S"} <= names
+    for entry in commands:
+        arguments = entry["arguments"]
+        assert isinstance(arguments, list)
+        assert str(entry["file"]) in arguments
+        assert "-Werror" in arguments
