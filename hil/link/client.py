@@ -40,7 +40,7 @@ class Link:
     `timeout` is how long one try waits, in seconds, beside the time that its bytes take on the wire; `tries` how often
     a request is sent before `LinkTimeout`. A repeated request carries the same sequence number, so a device never
     does it twice. `on_log` gets each log line of the device; the last 200 are in `log`.
-    `symbolize` names a code address in fault reports.
+    `symbolize` names a code address in fault reports. `board` names the device in messages until HELLO does.
     """
 
     def __init__(
@@ -53,6 +53,7 @@ class Link:
         poll: float = 10.0,
         on_log: Callable[[str], None] | None = None,
         symbolize: Callable[[int], str] | None = None,
+        board: str = "",
     ) -> None:
         self.transport = transport
         self.timeout, self.tries, self.poll = timeout, tries, poll
@@ -60,6 +61,7 @@ class Link:
         self.log: deque[str] = deque(maxlen=_KEPT_LINES)
         self.retries = 0
         """Requests that had to be sent again since the link was opened."""
+        self._board = board
         self._seconds_a_byte = 10 / baud
         self._deframer = Deframer()
         self._arrived: deque[Frame] = deque()
@@ -77,10 +79,11 @@ class Link:
         tries: int = 4,
         on_log: Callable[[str], None] | None = None,
         symbolize: Callable[[int], str] | None = None,
+        board: str = "",
     ) -> Self:
         """Open a device path or pyserial URL. Raises `BoardMissing`."""
         transport = open_url(url, baud)
-        return cls(transport, baud=baud, timeout=timeout, tries=tries, on_log=on_log, symbolize=symbolize)
+        return cls(transport, baud=baud, timeout=timeout, tries=tries, on_log=on_log, symbolize=symbolize, board=board)
 
     def __enter__(self) -> Self:
         return self
@@ -177,7 +180,7 @@ class Link:
         frame = self._numbered(kind, payload)
         for attempt in range(self.tries):
             self.retries += attempt > 0
-            self.transport.write(frame.encode())
+            self._send(frame)
             answer = self._await_answer(frame, time.monotonic() + self._patience(payload))
             if answer is not None:
                 return self._checked(kind, answer)
@@ -236,7 +239,7 @@ class Link:
         request = self._numbered(Kind.RUN, payload)
         for attempt in range(self.tries):
             self.retries += attempt > 0
-            self.transport.write(request.encode())
+            self._send(request)
             for frame in self._frames(time.monotonic() + self._patience(payload)):
                 if frame.sequence != request.sequence:
                     continue
@@ -256,7 +259,7 @@ class Link:
         last = time.monotonic() >= deadline
         for _ in range(self.tries if last else 1):
             asked = self._numbered(Kind.STATUS, b"")
-            self.transport.write(asked.encode())
+            self._send(asked)
             for frame in self._frames(time.monotonic() + self._patience(b"")):
                 if (result := self._finished(frame, run)) is not None:
                     return result
@@ -296,7 +299,22 @@ class Link:
             left = deadline - time.monotonic()
             if left <= 0:
                 return
-            self._arrived += self._deframer.feed(self.transport.read(_READ_SIZE, left))
+            try:
+                data = self.transport.read(_READ_SIZE, left)
+            except LinkError as error:
+                raise self._named(error) from error
+            self._arrived += self._deframer.feed(data)
+
+    def _send(self, frame: Frame) -> None:
+        try:
+            self.transport.write(frame.encode())
+        except LinkError as error:
+            raise self._named(error) from error
+
+    def _named(self, error: LinkError) -> LinkError:
+        """A transport knows its port only: add the board."""
+        name = self._hello.board if self._hello else self._board
+        return type(error)(f"{name} on {error.message}" if name else error.message, hint=error.hint or "hil boards")
 
     def _logged(self, line: str) -> None:
         self.log.append(line)
@@ -325,4 +343,5 @@ class Link:
         return LinkError(f"{self._name()}: {kind.name}: the device sent nonsense in a sound frame: {why}")
 
     def _name(self) -> str:
-        return f"{self._hello.board} on {self.transport.name}" if self._hello else self.transport.name
+        name = self._hello.board if self._hello else self._board
+        return f"{name} on {self.transport.name}" if name else self.transport.name
