@@ -19,8 +19,5 @@ int32_t hil_requantise(int32_t x, int32_t multiplier, int32_t shift)
     if (shift >= 0) {
         return high_multiply((int32_t)((uint32_t)x << (shift & 31)), multiplier);
     }
-    int32_t scaled = high_multiply(x, multiplier);
-    scaled = hil_add(scaled, scaled >> 31); /* halves of negative numbers round down */
-    const int32_t twice = scaled >> (~shift & 31); /* ~shift = -shift - 1 */
-    return (twice >> 1) + (twice & 1);
+    return hil_round_shift(high_multiply(x, multiplier), (int32_t)(0u - (uint32_t)shift));
 }

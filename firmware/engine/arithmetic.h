@@ -10,6 +10,14 @@
  * shifts of -31..31 and multipliers above -2^31; any other values give some number. */
 int32_t hil_requantise(int32_t x, int32_t multiplier, int32_t shift);
 
+/* value / 2^bits to the nearest, halves away from zero: gemmlowp's RoundingDivideByPOT for bits of 1..31. */
+static inline int32_t hil_round_shift(int32_t value, int32_t bits)
+{
+    const int32_t down = (int32_t)((uint32_t)value + (uint32_t)(value >> 31)); /* halves of negative numbers */
+    const int32_t twice = down >> ((bits - 1) & 31);
+    return (twice >> 1) + (twice & 1);
+}
+
 static inline bool hil_int8_ok(int32_t value)
 {
     return value >= -128 && value <= 127;

@@ -10,8 +10,34 @@ hil_status hil_check_kernel(const hil_limits *limits, const hil_record *record, 
         return bytes == sizeof(hil_conv) ? hil_check_conv(limits, r, extent) : HIL_BAD_RECORD;
     case HIL_OP_DEPTHWISE:
         return bytes == sizeof(hil_depthwise) ? hil_check_depthwise(limits, r, extent) : HIL_BAD_RECORD;
+    case HIL_OP_POOL_AVERAGE:
+    case HIL_OP_POOL_MAX:
+        return bytes == sizeof(hil_pool) ? hil_check_pool(limits, r, extent) : HIL_BAD_RECORD;
+    case HIL_OP_ADD:
+        return bytes == sizeof(hil_sum) ? hil_check_add(limits, r, extent) : HIL_BAD_RECORD;
+    case HIL_OP_MUL:
+        return bytes == sizeof(hil_mul) ? hil_check_mul(limits, r, extent) : HIL_BAD_RECORD;
+    case HIL_OP_MEAN:
+        return bytes == sizeof(hil_mean) ? hil_check_mean(limits, r, extent) : HIL_BAD_RECORD;
     case HIL_OP_LOOKUP:
         return bytes == sizeof(hil_lookup) ? hil_check_lookup(limits, r, extent) : HIL_BAD_RECORD;
+    case HIL_OP_COPY:
+        return bytes == sizeof(hil_copy) ? hil_check_copy(limits, r, extent) : HIL_BAD_RECORD;
+    case HIL_OP_FILL:
+        return bytes == sizeof(hil_fill) ? hil_check_fill(limits, r, extent) : HIL_BAD_RECORD;
+    case HIL_OP_LOOKUP_WORD:
+        return bytes == sizeof(hil_lookup_word) ? hil_check_lookup_word(limits, r, extent) : HIL_BAD_RECORD;
+    case HIL_OP_QUANTISE:
+        return bytes == sizeof(hil_quantise) ? hil_check_quantise(limits, r, extent) : HIL_BAD_RECORD;
+    case HIL_OP_SOFTMAX:
+        return bytes == sizeof(hil_softmax) ? hil_check_softmax(limits, r, extent) : HIL_BAD_RECORD;
+    case HIL_OP_LOG_SOFTMAX:
+        return bytes == sizeof(hil_log_softmax) ? hil_check_log_softmax(limits, r, extent) : HIL_BAD_RECORD;
+    case HIL_OP_SOFTMAX_FLOAT:
+        return bytes == sizeof(hil_softmax_float) ? hil_check_softmax_float(limits, r, extent) : HIL_BAD_RECORD;
+    case HIL_OP_LOG_SOFTMAX_FLOAT:
+        return bytes == sizeof(hil_log_softmax_float) ? hil_check_log_softmax_float(limits, r, extent)
+                                                      : HIL_BAD_RECORD;
     default:
         return HIL_BAD_KIND;
     }
@@ -27,8 +53,47 @@ void hil_run_kernel(const hil_memory *memory, const hil_record *record, const hi
     case HIL_OP_DEPTHWISE:
         hil_run_depthwise(memory, r, box);
         break;
+    case HIL_OP_POOL_AVERAGE:
+        hil_run_pool_average(memory, r, box);
+        break;
+    case HIL_OP_POOL_MAX:
+        hil_run_pool_max(memory, r, box);
+        break;
+    case HIL_OP_ADD:
+        hil_run_add(memory, r, box);
+        break;
+    case HIL_OP_MUL:
+        hil_run_mul(memory, r, box);
+        break;
+    case HIL_OP_MEAN:
+        hil_run_mean(memory, r, box);
+        break;
     case HIL_OP_LOOKUP:
         hil_run_lookup(memory, r, box);
+        break;
+    case HIL_OP_COPY:
+        hil_run_copy(memory, r, box);
+        break;
+    case HIL_OP_FILL:
+        hil_run_fill(memory, r, box);
+        break;
+    case HIL_OP_LOOKUP_WORD:
+        hil_run_lookup_word(memory, r, box);
+        break;
+    case HIL_OP_QUANTISE:
+        hil_run_quantise(memory, r, box);
+        break;
+    case HIL_OP_SOFTMAX:
+        hil_run_softmax(memory, r, box);
+        break;
+    case HIL_OP_LOG_SOFTMAX:
+        hil_run_log_softmax(memory, r, box);
+        break;
+    case HIL_OP_SOFTMAX_FLOAT:
+        hil_run_softmax_float(memory, r, box);
+        break;
+    case HIL_OP_LOG_SOFTMAX_FLOAT:
+        hil_run_log_softmax_float(memory, r, box);
         break;
     default: /* refused at load */
         break;

@@ -1,10 +1,53 @@
 """The engine's kernels as the host knows them: records, and a numpy twin of each."""
 
 from hil.plan.kernels.conv import Conv
+from hil.plan.kernels.copy import Copy, Fill
 from hil.plan.kernels.depthwise import Depthwise
+from hil.plan.kernels.elementwise import Add, Mul
 from hil.plan.kernels.lookup import Lookup
+from hil.plan.kernels.lookup_word import LookupWord
+from hil.plan.kernels.mean import Mean
+from hil.plan.kernels.pool import PoolAverage, PoolMax
+from hil.plan.kernels.quantise import Quantise
+from hil.plan.kernels.softmax import LogSoftmax, Softmax
+from hil.plan.kernels.softmax_float import LogSoftmaxFloat, SoftmaxFloat
 from hil.plan.records import registry
 
-KERNELS = registry(Conv, Depthwise, Lookup)
+KERNELS = registry(
+    Add,
+    Conv,
+    Copy,
+    Depthwise,
+    Fill,
+    LogSoftmax,
+    LogSoftmaxFloat,
+    Lookup,
+    LookupWord,
+    Mean,
+    Mul,
+    PoolAverage,
+    PoolMax,
+    Quantise,
+    Softmax,
+    SoftmaxFloat,
+)
 
-__all__ = ["KERNELS", "Conv", "Depthwise", "Lookup"]
+__all__ = [
+    "KERNELS",
+    "Add",
+    "Conv",
+    "Copy",
+    "Depthwise",
+    "Fill",
+    "LogSoftmax",
+    "LogSoftmaxFloat",
+    "Lookup",
+    "LookupWord",
+    "Mean",
+    "Mul",
+    "PoolAverage",
+    "PoolMax",
+    "Quantise",
+    "Softmax",
+    "SoftmaxFloat",
+]

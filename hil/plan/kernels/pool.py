@@ -1,0 +1,93 @@
+"""AVERAGE_POOL_2D and MAX_POOL_2D: `reference_integer_ops::AveragePool` and `MaxPool`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from hil.plan.arithmetic import INT8_MIN, Int64s
+from hil.plan.kernels.window import Axis, windows
+from hil.plan.records import Box, Extent, Memory, Record, Ref, Work
+
+_OUTSIDE = 1 << 20
+"""Marks taps that lie outside of the input."""
+
+
+@dataclass(frozen=True)
+class Pool(Record):
+    """int8 pooling without rescaling, over the taps inside the input. Rows of a box are batch * oh."""
+
+    COST: ClassVar[str] = "pool"
+
+    input: Ref
+    out: Ref
+    batch: int
+    ih: int
+    iw: int
+    channels: int
+    oh: int
+    ow: int
+    kh: int
+    kw: int
+    stride_h: int
+    stride_w: int
+    pad_top: int
+    pad_left: int
+    lo: int
+    hi: int
+
+    def extent(self) -> Extent:
+        return Extent(self.batch * self.oh, self.channels)
+
+    def work(self, box: Box) -> Work:
+        outputs = (box.r1 - box.r0) * self.ow * (box.c1 - box.c0)
+        return Work(outputs * self.kh * self.kw, outputs)
+
+    def axes(self) -> tuple[Axis, Axis]:
+        """The window's vertical and horizontal walk."""
+        return (
+            Axis(self.ih, self.oh, self.kh, self.stride_h, 1, self.pad_top),
+            Axis(self.iw, self.ow, self.kw, self.stride_w, 1, self.pad_left),
+        )
+
+    def run(self, memory: Memory, box: Box) -> None:
+        image = memory.read(self.input, self.batch * self.ih * self.iw * self.channels, "int8")
+        image = image.reshape(self.batch, self.ih, self.iw, self.channels)[..., box.c0 : box.c1]
+        rows = np.arange(box.r0, box.r1, dtype=np.int64)
+        values = np.stack([values for _, _, values in windows(image, rows, *self.axes(), _OUTSIDE)]).astype(np.int64)
+        result = self.combine(values, values != _OUTSIDE)
+        out = memory.view(self.out, self.batch * self.oh * self.ow * self.channels, "int8")
+        out = out.reshape(-1, self.ow, self.channels)
+        out[box.r0 : box.r1, :, box.c0 : box.c1] = np.clip(result, self.lo, self.hi)
+
+    def combine(self, values: Int64s, inside: npt.NDArray[np.bool_]) -> Int64s:
+        """The result from the values of every tap, and whether they lie inside the input; taps come first."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class PoolAverage(Pool):
+    """The mean, to the nearest, halves away from zero, of the stored values."""
+
+    KIND: ClassVar[int] = 3
+    NAME: ClassVar[str] = "pool_average"
+
+    def combine(self, values: Int64s, inside: npt.NDArray[np.bool_]) -> Int64s:
+        total, count = values.sum(axis=0, where=inside), inside.sum(axis=0)
+        mean: Int64s = np.sign(total) * ((np.abs(total) + count // 2) // count)
+        return mean
+
+
+@dataclass(frozen=True)
+class PoolMax(Pool):
+    """The largest stored value."""
+
+    KIND: ClassVar[int] = 4
+    NAME: ClassVar[str] = "pool_max"
+
+    def combine(self, values: Int64s, inside: npt.NDArray[np.bool_]) -> Int64s:
+        largest: Int64s = np.where(inside, values, INT8_MIN).max(axis=0)
+        return largest
