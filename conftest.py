@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+pytest_plugins = ["pytester"]  # the tests of the plugin run pytest in pytest
+
 _ROOT = Path(__file__).parent
 
 
