@@ -13,6 +13,7 @@ from hil.paths import BOARDS
 
 _ISAS = ("thumb-v6m", "thumb-v8m", "rv32imac", "host")
 _COUNTERS = ("cycles", "instructions", "microseconds")
+_MOST_CYCLES = 1e12
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Board:
     baud: int
     uf2_family: int | None
     costs: Mapping[str, Cost] = field(repr=False)
-    step_cost: float = 0.0
+    step_cost: float
 
 
 class _Table:
@@ -158,33 +159,44 @@ def parse(file: Path, text: str) -> Board:
 
 def _region(memory: _Table, key: str) -> Region:
     table = memory.need(key)
-    region = Region(table.integer("address", 0, 0xFFFF_FFFF), table.integer("bytes", 1, 0x1_0000_0000))
+    region = _span(table, 1)
     table.done()
+    return region
+
+
+def _span(table: _Table, least: int) -> Region:
+    """`address` and `bytes` of a region that lies in 32 bits of address."""
+    region = Region(table.integer("address", 0, 0xFFFF_FFFF), table.integer("bytes", least, 0x1_0000_0000))
+    if region.end > 0x1_0000_0000:
+        table.fail("bytes", f"{region.bytes} bytes from {region.address:#x} reach beyond 32 bits of address")
     return region
 
 
 def _stack(memory: _Table) -> tuple[Region, int]:
     table = memory.need("stack")
-    region = Region(table.integer("address", 0, 0xFFFF_FFFF), table.integer("bytes", 256, 0x1_0000_0000))
+    region = _span(table, 256)
     per_core = table.integer("per_core", 256, region.bytes)
     table.done()
     return region, per_core
 
 
 def _costs(table: _Table) -> tuple[dict[str, Cost], float]:
+    """Costs by kernel, and of a step. Which kernels there are is the planner's business: it asks for what it needs."""
     costs: dict[str, Cost] = {}
-    step = 0.0
+    step = table.take("step", object)
+    if not _cycles(step):
+        table.fail("step", f"expected a number of cycles, found {step!r}")
     for key, value in table.values.items():
-        table.seen.add(key)
         if key == "step":
-            if not isinstance(value, int | float) or value < 0:
-                table.fail(key, f"expected a number of cycles, found {value!r}")
-            step = float(value)
-        elif isinstance(value, list) and len(value) == 2 and all(isinstance(v, int | float) and v >= 0 for v in value):
-            costs[key] = Cost(float(value[0]), float(value[1]))
-        else:
+            continue
+        if not isinstance(value, list) or len(value) != 2 or not all(map(_cycles, value)):
             table.fail(key, f"expected [cycles per MAC, cycles per output], found {value!r}")
-    return costs, step
+        costs[key] = Cost(float(value[0]), float(value[1]))
+    return costs, float(step)
+
+
+def _cycles(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < _MOST_CYCLES
 
 
 def names() -> tuple[str, ...]:

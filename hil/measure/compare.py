@@ -40,8 +40,9 @@ def compare(measured: npt.NDArray[np.generic], expected: npt.NDArray[np.generic]
     same = (measured.view(np.uint32) == expected.view(np.uint32)) | (np.isnan(got) & np.isnan(want))
     with np.errstate(invalid="ignore"):
         gap = np.where(same, 0.0, np.abs(got - want))
-        # Not "gap > limit": a NaN on one side compares false and must count as a mismatch.
-        wrong = ~(same | (gap <= FLOAT_TOLERANCE * np.abs(want)))
+        # Not "gap > limit": a NaN on one side compares false and must count as a mismatch. An infinite `want` would
+        # forgive every gap.
+        wrong = ~(same | (np.isfinite(want) & (gap <= FLOAT_TOLERANCE * np.abs(want))))
     finite = gap[np.isfinite(gap)]
     largest = float(finite.max(initial=0.0)) if np.isfinite(gap).all() else float(np.finfo(np.float64).max)
     return Comparison(measured.size, int(wrong.sum()), largest)
