@@ -138,12 +138,22 @@ void bus_reset(Machine *m)
     for (size_t i = 0; i < BANKS; i++) bus_reset_bank(m, infos[i].base);
 }
 
+static uint32_t bytes_of(const BlockInfo *info) { return info->aliases ? 0x4000u : 0x1000u; }
+
+/* Whether there is a block of registers at `address`. */
+bool bus_owns(uint32_t address)
+{
+    for (size_t i = 0; i < BANKS; i++)
+        if (address - infos[i].base < bytes_of(&infos[i])) return true;
+    return false;
+}
+
 uc_err bus_map(Machine *m, Core *core)
 {
     for (uint32_t i = 0; i < BANKS; i++) {
         Window *window = &m->window[core->index][i];
         *window = (Window){core, i};
-        uint32_t bytes = infos[i].aliases ? 0x4000u : 0x1000u;
+        uint32_t bytes = bytes_of(&infos[i]);
         uc_err error = uc_mmio_map(core->uc, infos[i].base, bytes, on_read, window, on_write, window);
         if (error != UC_ERR_OK) return error;
     }

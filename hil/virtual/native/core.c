@@ -11,6 +11,9 @@
 /* Blocks without a store before a loop is looked for: beyond most inner loops of arithmetic. Devices have their own. */
 enum { PATIENCE_AFTER_STORE = 1024, POLLS_AFTER_STORE = 8 };
 
+/* Where unicorn is told to end a run. It wants to be able to read code there; the last word of the ROM is none. */
+#define NOWHERE (ROM_BYTES - 2u)
+
 static void send_event(Machine *m, Core *from)
 {
     for (uint32_t i = 0; i < CORES; i++) m->core[i].event = true;
@@ -98,6 +101,30 @@ static void on_translated(uc_engine *uc, uc_tb *block, uc_tb *before, void *user
     core->blocks[((uint32_t)block->pc >> 1) & ((1u << COST_BITS) - 1u)].pc = 1;
 }
 
+/* unicorn keeps every store to a page on its slow path for as long as code could be run from it, and takes all RAM to
+ * be such. So translations come from here: a page of RAM is data until code is fetched from it. Faster by three. */
+static bool on_translate(uc_engine *uc, uint64_t address, uc_mem_type type, uc_tlb_entry *entry, void *user)
+{
+    Core *core = user;
+    uint32_t at = (uint32_t)address;
+    (void)uc;
+    core->touched = at;
+    core->touched_how = type;
+    entry->paddr = address;
+    if (at - RAM_BASE < RAM_BYTES) {
+        uint8_t *code = &core->code_pages[(at - RAM_BASE) / CODE_PAGE];
+        if (type == UC_MEM_FETCH) *code = 1;
+        entry->perms = *code ? UC_PROT_ALL : UC_PROT_READ | UC_PROT_WRITE;
+        return true;
+    }
+    if (memory_at(core->machine, at, 1, false)) {
+        entry->perms = UC_PROT_READ | UC_PROT_EXEC;
+        return true;
+    }
+    entry->perms = UC_PROT_READ | UC_PROT_WRITE;
+    return bus_owns(at);
+}
+
 uc_err core_open(Core *core)
 {
     struct { int type; void *call; } hooks[] = {
@@ -105,13 +132,14 @@ uc_err core_open(Core *core)
         {UC_HOOK_INSN_INVALID, (void *)on_invalid},
         {UC_HOOK_INTR, (void *)on_trap},
         {UC_HOOK_EDGE_GENERATED, (void *)on_translated},
+        {UC_HOOK_TLB_FILL, (void *)on_translate},
     };
     for (size_t i = 0; i < sizeof hooks / sizeof *hooks; i++) {
         uc_hook handle;
         uc_err error = uc_hook_add(core->uc, &handle, hooks[i].type, hooks[i].call, core, 1, 0);
         if (error != UC_ERR_OK) return error;
     }
-    return UC_ERR_OK;
+    return uc_ctl_tlb_mode(core->uc, UC_TLB_VIRTUAL);
 }
 
 /* The state after reset; the machine's clock and the count of instructions go on. */
@@ -136,6 +164,7 @@ void core_reset(Core *core)
     systick_reset(core);
     exception_reset(core);
     uc_ctl_flush_tb(uc);
+    uc_ctl_flush_tlb(uc); /* code_pages are data again */
 }
 
 /* The cycle at which the access now being served began. The whole block is charged ahead, so what lies from this
@@ -161,7 +190,7 @@ void core_run(Core *core, uint64_t budget)
     core->trap = -1;
     core->have = false; /* memory may have changed since */
     core->spun = false;
-    uc_err error = uc_emu_start(core->uc, core->pc | 1u, UINT64_MAX, 0, 0);
+    uc_err error = uc_emu_start(core->uc, core->pc | 1u, NOWHERE, 0, 0);
     uint32_t pc = 0;
     uc_reg_read(core->uc, UC_ARM_REG_PC, &pc);
     core->pc = pc & ~1u;

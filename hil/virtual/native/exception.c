@@ -6,7 +6,7 @@
 #include "machine.h"
 
 enum { HARD_FAULT = 3, SVCALL = 11, ENTRY_CYCLES = 15, EXIT_CYCLES = 13 };
-enum { TRAP_SVC = 2, TRAP_BKPT = 7, TRAP_EXCEPTION_EXIT = 8 }; /* QEMU's numbers */
+enum { TRAP_UNDEFINED = 1, TRAP_SVC = 2, TRAP_BREAKPOINT = 7, TRAP_STATE = 18 }; /* QEMU's numbers */
 #define FRAME 32u
 
 static uint32_t get(Core *core, int id)
@@ -116,6 +116,16 @@ static uint32_t last_instruction(Core *core)
     return last;
 }
 
+static uint32_t cause_of(const Core *core, uc_err error, int trap)
+{
+    if (error == UC_ERR_INSN_INVALID || trap == TRAP_UNDEFINED) return CAUSE_UNDEFINED;
+    if (trap == TRAP_BREAKPOINT) return CAUSE_BREAKPOINT;
+    if (trap == TRAP_STATE) return CAUSE_STATE;
+    if (trap >= 0) return CAUSE_UNALIGNED; /* aborts: no other is left, since translations are our own */
+    if (core->touched_how == UC_MEM_FETCH) return CAUSE_FETCH;
+    return core->touched_how == UC_MEM_WRITE ? CAUSE_WRITE : CAUSE_READ;
+}
+
 /* The run ended in `error`, or in the trap core->trap: do what the core does. */
 void exception_take(Core *core, uc_err error)
 {
@@ -137,14 +147,15 @@ void exception_take(Core *core, uc_err error)
             return;
         }
         core->pc -= 2; /* escalated: a fault returns to the SVC itself */
-        fault(core, 0x100u + (uint32_t)trap);
+        fault(core, CAUSE_SVC);
         return;
     }
-    if (error == UC_ERR_INSN_INVALID || trap == 1 || trap == TRAP_BKPT) core->pc = last_instruction(core);
+    uint32_t cause = cause_of(core, error, trap);
+    if (cause == CAUSE_UNDEFINED || cause == CAUSE_BREAKPOINT) core->pc = last_instruction(core);
     uint64_t instructions = 0;
     core->cycles = core_now(core, &instructions);
     core->instructions = instructions;
     core->penalty = 0;
     core->fall = UINT32_MAX;
-    fault(core, trap >= 0 ? 0x100u + (uint32_t)trap : (uint32_t)error);
+    fault(core, cause);
 }

@@ -24,7 +24,7 @@ uint32_t machine_give(Machine *m, const uint8_t *bytes, uint32_t count);
 uint32_t machine_take(Machine *m, uint8_t *bytes, uint32_t count);
 uint32_t machine_room(const Machine *m);
 void machine_clock(const Machine *m, Clock *clock);
-bool machine_note(Machine *m, uint32_t out[4]);
+bool machine_note(Machine *m, Note *out);
 
 /* ---- memory -------------------------------------------------------------------------------------------------- */
 
@@ -69,11 +69,7 @@ static void fill_ram(Machine *m)
 void note(Machine *m, uint32_t kind, uint32_t core, uint32_t a, uint32_t b)
 {
     if (m->note_head - m->note_tail == NOTES) return;
-    uint32_t slot = m->note_head++ % NOTES;
-    m->notes[slot].kind = kind;
-    m->notes[slot].core = core;
-    m->notes[slot].a = a;
-    m->notes[slot].b = b;
+    m->notes[m->note_head++ % NOTES] = (Note){kind, core, a, b};
 }
 
 /* ---- power --------------------------------------------------------------------------------------------------- */
@@ -281,13 +277,9 @@ void machine_clock(const Machine *m, Clock *clock)
     }
 }
 
-bool machine_note(Machine *m, uint32_t out[4])
+bool machine_note(Machine *m, Note *out)
 {
     if (m->note_head == m->note_tail) return false;
-    uint32_t slot = m->note_tail++ % NOTES;
-    out[0] = m->notes[slot].kind;
-    out[1] = m->notes[slot].core;
-    out[2] = m->notes[slot].a;
-    out[3] = m->notes[slot].b;
+    *out = m->notes[m->note_tail++ % NOTES];
     return true;
 }

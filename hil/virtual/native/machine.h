@@ -43,6 +43,7 @@ void counter_set(Counter *counter, uint64_t cycle, uint64_t count);
 enum { BLOCK_STORES = 1, BLOCK_WFE = 2, BLOCK_WFI = 4, BLOCK_YIELD = 8, BLOCK_SEV = 16 };
 #define COST_BITS 15u
 #define SNAP 17
+#define CODE_PAGE 1024u /* the smallest page that unicorn translates for this core */
 
 /* What a block of code costs; found by the address of its first instruction. */
 typedef struct { uint32_t pc; uint16_t bytes, cycles, instructions; uint8_t flags, penalty; } Block;
@@ -72,6 +73,8 @@ typedef struct Core {
     bool event;         /* the event register that WFE consumes */
     bool wait, yielded; /* the running block ends in WFE, in YIELD */
     int trap;           /* QEMU's exception number from the interrupt hook, or -1 */
+    uint32_t touched;   /* the last page that was looked up, and for what: when that failed, the cause of a fault */
+    uc_mem_type touched_how;
 
     /* Spin detection (spin.c). */
     uint32_t quiet, patience, polls, polls_needed, window;
@@ -85,6 +88,7 @@ typedef struct Core {
     Mailbox inbox;
     uint32_t vtor, ppb[1024];
 
+    uint8_t code_pages[RAM_BYTES / CODE_PAGE];
     Block blocks[1u << COST_BITS];
 } Core;
 
@@ -105,6 +109,9 @@ typedef struct {
     Ring from_host, to_host;
     uint64_t lost;
 } Uart;
+
+/* Something worth a line on stderr: NOTE_*, which core, and two numbers. */
+typedef struct { uint32_t kind, core, a, b; } Note;
 
 enum { BANKS = 22 };
 
@@ -130,7 +137,7 @@ typedef struct Machine {
     uint32_t ssi_reply[16], ssi_count, ssi_command;
     Uart uart;
     uint32_t note_head, note_tail;
-    struct { uint32_t kind, core, a, b; } notes[NOTES];
+    Note notes[NOTES];
 } Machine;
 
 /* Things worth a line on stderr; texts are in native.py. */
@@ -138,6 +145,7 @@ enum {
     NOTE_FAULT = 1, NOTE_LOCKUP, NOTE_RESTART, NOTE_INTERRUPTS, NOTE_WFI, NOTE_CLOCK_STOPPED, NOTE_INTERPOLATOR,
     NOTE_OVERRUN, NOTE_TX_LOST
 };
+enum { CAUSE_READ = 1, CAUSE_WRITE, CAUSE_FETCH, CAUSE_UNDEFINED, CAUSE_BREAKPOINT, CAUSE_UNALIGNED, CAUSE_SVC, CAUSE_STATE };
 void note(Machine *m, uint32_t kind, uint32_t core, uint32_t a, uint32_t b);
 
 /* ---- buses --------------------------------------------------------------------------------------------------- */
@@ -154,6 +162,7 @@ WriteRegister clocks_write, resets_write, psm_write, xosc_write, pll_write, ssi_
     watchdog_write, sio_write, ppb_write, read_only;
 
 uc_err bus_map(Machine *m, Core *core);
+bool bus_owns(uint32_t address);
 void bus_reset(Machine *m);
 uint32_t *bus_bank(Machine *m, uint32_t base);
 void bus_reset_bank(Machine *m, uint32_t base);

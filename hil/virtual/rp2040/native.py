@@ -47,24 +47,16 @@ def load(path: Path) -> ctypes.CDLL:
     return lib
 
 
-# uc_err values and, from 0x100 on, QEMU's exception numbers, as causes of a HardFault.
+# CAUSE_* in machine.h.
 _CAUSES = {
-    6: "read from an address where nothing is",
-    7: "write to an address where nothing is",
-    8: "execution from an address where nothing is",
-    10: "undefined instruction",
-    12: "write to read-only memory",
-    13: "read from protected memory",
-    14: "execution from an address that cannot be executed",
-    18: "unaligned read",
-    19: "unaligned write",
-    20: "unaligned execution",
-    0x101: "undefined instruction",
-    0x102: "SVC where it cannot be taken",
-    0x103: "execution from an address that cannot be executed",
-    0x104: "access to an address that cannot be accessed",
-    0x107: "BKPT without a debugger",
-    0x112: "branch to an even address",
+    1: "a read where nothing can be read",
+    2: "a write where nothing can be written",
+    3: "execution where there is no code",
+    4: "an undefined instruction",
+    5: "BKPT without a debugger",
+    6: "an unaligned access",
+    7: "SVC where it cannot be taken",
+    8: "a branch to an even address",
 }
 _RESTARTS = {0: "SYSRESETREQ", 1: "the watchdog ran out", 2: "the watchdog was triggered"}
 
