@@ -1,4 +1,4 @@
-/* exp and log of float32 in integer arithmetic: the error is below 0.51 units in the last place. */
+/* exp and log of float32 in integer arithmetic: the error is below 0.52 units in the last place. */
 #ifndef HIL_FLOAT_MATH_H
 #define HIL_FLOAT_MATH_H
 

@@ -18,8 +18,9 @@ class Quantise(Record):
     """`out[i] = -128 + the number of thresholds that are at most key(in[i])`; `rows` x `channels` elements.
 
     The key of a float32 is its bits as an int32, the lower 31 inverted where it is negative: keys have the order of the
-    numbers. `thresholds` holds 255 keys in rising order. NaNs, for which TFLite's result is undefined, count as
-    infinities of their sign. The output may not share the input's place: tiles of it lie in other tiles of the input.
+    numbers. `thresholds` holds 255 keys in rising order. Where TFLite's result is undefined, here it saturates: for
+    values of 2^31 steps and more, and for NaNs, which count as infinities of their sign.
+    The output may not share the input's place: tiles of it lie in other tiles of the input.
     """
 
     KIND: ClassVar[int] = 12

@@ -27,6 +27,10 @@ from hil.plan.lower.quantised import not_empty, scale_of
 from hil.plan.records import Act, Blob
 
 _INTEGER_BITS = 5
+_MOVING = frozenset({
+    "CONCATENATION", "EXPAND_DIMS", "PACK", "PAD", "RESHAPE", "SPLIT", "SPLIT_V", "SQUEEZE", "STRIDED_SLICE",
+    "TRANSPOSE", "UNPACK",
+})  # fmt: skip
 
 
 def lower_softmax(context: Context) -> list[Job]:
@@ -37,6 +41,7 @@ def lower_softmax(context: Context) -> list[Job]:
         context.unsupported(f"beta {beta:g} (supported: above 0)")
     out = Act(target.index)
     if source.dtype == "float32":
+        _check_last(context, target)
         bits = int(np.array([beta], np.float32).view(np.int32)[0])
         return [context.job(SoftmaxFloat(context.ref(source), out, rows, channels, bits))]
     out_scale, out_zero = scale_of(context, target)
@@ -53,6 +58,7 @@ def lower_log_softmax(context: Context) -> list[Job]:
     source, target, rows, channels = _sides(context)
     out = Act(target.index)
     if source.dtype == "float32":
+        _check_last(context, target)
         return [context.job(LogSoftmaxFloat(context.ref(source), out, rows, channels))]
     if scale_of(context, target) != (1 / 16, 127):
         context.unsupported("the quantisation is not scale 1/16, zero point 127, as TFLite asks", target)
@@ -81,6 +87,17 @@ def _sides(context: Context) -> tuple[Tensor, Tensor, int, int]:
     if not source.shape:
         context.malformed("has no dimension to take a softmax over", source)
     return source, target, source.elements // source.shape[-1], source.shape[-1]
+
+
+def _check_last(context: Context, target: Tensor) -> None:
+    """Refuse a float32 result, right to 1e-6, that anything computes with; it may only be moved."""
+    inexact = {target.index}
+    for operator in context.graph.operators[context.operator.index + 1 :]:
+        if inexact.isdisjoint(operator.inputs):
+            continue
+        if operator.kind not in _MOVING:
+            context.unsupported(f"is read by {operator}; a softmax in float32 is supported as the last step", target)
+        inexact.update(operator.outputs)
 
 
 def _check_depth(context: Context, source: Tensor, channels: int) -> None:

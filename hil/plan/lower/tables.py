@@ -5,6 +5,7 @@ Every table is computed as the reference of LiteRT 1.2.0 computes each element, 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import cast
 
@@ -14,6 +15,7 @@ import numpy.typing as npt
 from hil.model.graph import LeakyRelu, Tensor
 from hil.plan.arithmetic import (
     INT32_MAX,
+    INT32_MIN,
     Int64s,
     float32,
     requantise,
@@ -62,8 +64,6 @@ def lower_leaky_relu(context: Context) -> list[Job]:
     source, target = _sides(context)
     (in_scale, in_zero), (out_scale, out_zero) = scale_of(context, source), scale_of(context, target)
     alpha = cast(LeakyRelu, context.operator.options).alpha
-    if alpha < 0.0:
-        context.unsupported(f"alpha {alpha:g} (supported: 0 and above)")
     values = _ALL - in_zero
     above = _rescale(context, np.maximum(values, 0), float32(in_scale / out_scale))
     below = _rescale(context, np.minimum(values, 0), float32(float32(in_scale * alpha) / out_scale))
@@ -200,7 +200,11 @@ def _thresholds(scale: float, zero_point: int) -> npt.NDArray[np.int32]:
 
 def _rescale(context: Context, values: Int64s, real: float) -> Int64s:
     """`values * real` as `MultiplyByQuantizedMultiplier` rounds it; refused where its 32 bits overflow."""
-    scale, shift = multiplier(context, real, context.input(0))
+    scale, shift = multiplier(context, abs(real), context.input(0))
+    if real < 0.0:
+        # -2^31 fits where 2^31 does not: `QuantizeMultiplier` halves the latter only.
+        fraction = round_half_away(math.frexp(real)[0] * (1 << 31))
+        scale, shift = (fraction, math.frexp(real)[1]) if fraction == INT32_MIN else (-scale, shift)
     if shift > 0 and np.abs(values).max() << shift > INT32_MAX:
         context.unsupported(f"the scales are a factor of {real:g} apart, which overflows 32 bits", context.output())
     return requantise(values, scale, shift)
