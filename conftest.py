@@ -16,4 +16,4 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     if config.args_source is not pytest.Config.ArgsSource.TESTPATHS:
         return None
     other = _ROOT / "tests" if config.getoption("board") else _ROOT / "hil" / "suite"
-    return True if collection_path == other else None
+    return True if collection_path.is_relative_to(other) else None

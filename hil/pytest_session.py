@@ -27,7 +27,7 @@ class Session:
     def __init__(self, config: pytest.Config, say: Say) -> None:
         self._config = config
         self._say = say
-        self._known: dict[tuple[str, Case], Any] = {}
+        self._known: dict[tuple[str, str], Any] = {}
         self._board = ExitStack()
         self._running: tuple[Case, Dut] | None = None
 
@@ -111,7 +111,7 @@ class Session:
 
     def _once(self, what: str, case: Case, make: Callable[[], T]) -> T:
         """Make it once for a case; a failure is remembered too, so that it costs its time only once."""
-        key = (what, case)
+        key = (what, case.id)
         if key not in self._known:
             try:
                 self._known[key] = make()
@@ -133,7 +133,7 @@ class Session:
             "hil.cores": case.cores,
             "hil.nodes": 1,
         }
-        deployment, profile = self._known.get(("deployment", case)), self._known.get(("profile", case))
+        deployment, profile = self._known.get(("deployment", case.id)), self._known.get(("profile", case.id))
         if isinstance(deployment, Deployment):
             found["hil.model_sha256"] = deployment.graph.sha256
             found["hil.ram_predicted_bytes"] = deployment.ram_predicted
