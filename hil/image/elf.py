@@ -10,6 +10,7 @@ import struct
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import NoReturn
 
 from hil.errors import BuildFailed
 
@@ -73,7 +74,7 @@ class Elf:
             self._fail("is not a 32-bit little-endian ELF file")
         self._header = self._unpack("<HHIIIIIHHHHHH", 16)
 
-    def _fail(self, why: str) -> None:
+    def _fail(self, why: str) -> NoReturn:
         raise BuildFailed(f"{self.path.name}: {why}")
 
     def _unpack(self, layout: str, offset: int) -> tuple[int, ...]:

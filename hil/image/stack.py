@@ -10,6 +10,7 @@ from __future__ import annotations
 import bisect
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from typing import NoReturn
 
 from hil.errors import BuildFailed
 from hil.image.elf import Elf
@@ -169,7 +170,7 @@ class _FunctionWalk:
             self._step(self.body[address], depth, dict(literals), popped)
         return self.result
 
-    def _fail(self, why: str) -> None:
+    def _fail(self, why: str) -> NoReturn:
         raise BuildFailed(f"stack depth: {self.name} {why}")
 
     def _visit_rest(self) -> None:

@@ -1,6 +1,9 @@
 /* The device's side of the link on this machine: a port of memory buffers, and a kernel that shows when it ran twice.
  * Everything else is the firmware's own code. */
 #include <string.h>
+#ifdef STANDALONE
+#include <stdio.h>
+#endif
 
 #include "kernel.h"
 #include "kernels/kernels.h"
@@ -145,3 +148,23 @@ uint32_t cobs_decode(uint8_t *bytes, uint32_t count)
 {
     return hil_cobs_decode(bytes, count);
 }
+
+#ifdef STANDALONE
+/* Standard input: bytes of the program (word), the program, then what comes over the line. */
+int main(void)
+{
+    static uint8_t given[4096];
+    static uint8_t line;
+    uint32_t bytes = 0;
+    if (fread(&bytes, 1, 4, stdin) != 4 || bytes > sizeof given || fread(given, 1, bytes, stdin) != bytes) {
+        return 2;
+    }
+    device_start(given, bytes, 1000);
+    while (fread(&line, 1, 1, stdin) == 1) {
+        device_feed(&line, 1);
+        fwrite(out, 1, out_used, stdout);
+        out_used = 0;
+    }
+    return 0;
+}
+#endif

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import struct
+import subprocess
 import time
 import zlib
 from functools import cache
@@ -20,18 +21,24 @@ WORK = 2048
 """Bytes of the arena that each step of the test program adds one to."""
 
 
+def _sources() -> list[Path]:
+    engine = [FIRMWARE / "engine" / name for name in ("crc32.c", "load.c", "executor.c")]
+    return [*engine, *sorted((FIRMWARE / "link").glob("*.c")), _PORT]
+
+
+def _include() -> list[str]:
+    return [f"-I{FIRMWARE / name}" for name in _FOLDERS]
+
+
 @cache
 def library() -> ctypes.CDLL:
     """Built by zig; undefined behaviour ends the process at once."""
     compiler = zig()
-    engine = [FIRMWARE / "engine" / name for name in ("crc32.c", "load.c", "executor.c")]
-    sources = [*engine, *sorted((FIRMWARE / "link").glob("*.c")), _PORT]
 
     def make(folder: Path) -> None:
         flags = ["-O1", "-shared", "-fPIC", "-fsanitize=undefined", "-fsanitize-trap=undefined", "-std=c11", "-g"]
         flags += ["-Wall", "-Wextra", "-Werror", "-Wconversion", "-Wshadow"]
-        flags += [f"-I{FIRMWARE / name}" for name in _FOLDERS]
-        compiler.run([*flags, *sources, "-o", folder / "link.so"], what="building the link natively")
+        compiler.run([*flags, *_include(), *_sources(), "-o", folder / "link.so"], what="building the link natively")
 
     key = digest("link.so/1", compiler.version, tree_digest(FIRMWARE / "engine", FIRMWARE / "link", _PORT))
     return ctypes.CDLL(str(entry("test-link", key, make) / "link.so"))
@@ -80,6 +87,30 @@ class NativeDevice:
 
     def close(self) -> None:
         pass
+
+
+@cache
+def _sanitized_program(compiler: str) -> Path:
+    """The same code as a program of its own, under the address and undefined-behaviour sanitizers."""
+    version = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=True).stdout
+    flags = ["-O1", "-g", "-std=c11", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-DSTANDALONE"]
+
+    def make(folder: Path) -> None:
+        command = [compiler, *flags, *_include(), *map(str, _sources()), "-o", str(folder / "device")]
+        subprocess.run(command, check=True, timeout=300)
+
+    key = digest(
+        version, *flags, tree_digest(FIRMWARE / "engine", FIRMWARE / "link", FIRMWARE / "port" / "port.h", _PORT)
+    )
+    return entry("test-link-sanitized", key, make) / "device"
+
+
+def run_sanitized(compiler: str, image: bytes, stream: bytes) -> bytes:
+    """What a freshly started device sends for a stream of bytes; fails on the first access out of bounds."""
+    given = struct.pack("<I", len(image)) + image + stream
+    done = subprocess.run([_sanitized_program(compiler)], input=given, capture_output=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr.decode(errors="replace")[-3000:]
+    return done.stdout
 
 
 def decode_on_device(stuffed: bytes) -> bytes:

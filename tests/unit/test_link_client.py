@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -214,6 +215,27 @@ def test_pyserials_socket_carries_bytes(server: socket.socket) -> None:
     assert (data, other.recv(3)) == (b"abc", b"xyz")
     transport.close()
     other.close()
+
+
+def test_a_serial_port_is_read_written_and_lost() -> None:
+    """A pseudo-terminal is a serial port to pyserial, but for baud rates; closing its other end is unplugging."""
+    other, port = os.openpty()
+    name = os.ttyname(port)
+    transport = open_url(name, 921600)
+    os.close(port)
+    assert isinstance(transport, SerialTransport)
+    transport.write(b"ping")
+    assert os.read(other, 10) == b"ping"
+    os.write(other, b"pong")
+    got = b""
+    while len(got) < 4:
+        got += transport.read(10, 5)
+    assert got == b"pong"
+    assert transport.read(10, 0.01) == b""
+    os.close(other)
+    with pytest.raises(LinkLost, match=name):
+        transport.read(10, 5)
+    transport.close()
 
 
 def test_nobody_there_is_a_missing_board(server: socket.socket) -> None:

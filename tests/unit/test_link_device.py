@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import struct
 
 import pytest
@@ -12,7 +13,8 @@ from hil.errors import DeviceRefused, LinkTimeout
 from hil.link import Faults, FaultyTransport, Link, RunState, Span
 from hil.link.framing import Deframer, Frame
 from hil.link.messages import ANSWER, Kind, u32
-from tests.support.native_link import ARENA, WORK, NativeDevice, program
+from tests.support.engine import sanitizing_compiler
+from tests.support.native_link import ARENA, WORK, NativeDevice, program, run_sanitized
 
 FAST = {"baud": 10**9, "timeout": 0.002, "poll": 0.004}
 
@@ -223,6 +225,29 @@ def test_sound_frames_with_any_content_never_stop_the_device(frames: list[Frame]
     device = NativeDevice()
     exchange(device, Frame(Kind.HELLO, 0, b""), *frames)
     assert link_to(device).hello().board == "native"
+
+
+@pytest.mark.skipif(not sanitizing_compiler(), reason="neither gcc nor clang is installed")
+@pytest.mark.parametrize("seed", range(3))
+def test_hostile_requests_stay_inside_their_memory(seed: int) -> None:
+    """Thousands of sound frames with hostile content, and damaged ones, under the address sanitizer."""
+    draw = random.Random(seed)
+    edges = [0, 1, 4, 255, 1020, 1024, 2047, 2048, 2049, 4095, 4096, 8192, 2**31, 2**32 - 4, 2**32 - 1]
+    stream = bytearray(Frame(Kind.HELLO, 0, b"").encode())
+    for sequence in range(1, 4000):
+        words = u32(*(draw.choice(edges) for _ in range(draw.randrange(5))))
+        payload = words + draw.randbytes(draw.choice([0, 0, 1, 3, 700, 1024 - len(words)]))
+        frame = bytearray(Frame(draw.choice([*range(12), 255]), sequence, payload[:1024]).encode())
+        if draw.random() < 0.2:
+            frame[draw.randrange(len(frame))] = draw.randrange(256)
+        stream += frame
+    stream += Frame(Kind.HELLO, 0, b"").encode()
+    compiler = sanitizing_compiler()
+    assert compiler
+    answers = Deframer().feed(run_sanitized(compiler, program(arena=2048), bytes(stream)))
+    assert answers[-1].kind == Kind.HELLO | ANSWER
+    assert len(answers) > 2500
+    assert {0, 1, 2, 3} <= {answer.status for answer in answers}
 
 
 @settings(max_examples=60, deadline=None)
