@@ -14,7 +14,7 @@ int32_t hil_requantise(int32_t x, int32_t multiplier, int32_t shift);
 static inline int32_t hil_round_shift(int32_t value, int32_t bits)
 {
     const int32_t down = (int32_t)((uint32_t)value + (uint32_t)(value >> 31)); /* halves of negative numbers */
-    const int32_t twice = down >> ((bits - 1) & 31);
+    const int32_t twice = down >> (((uint32_t)bits - 1u) & 31u);
     return (twice >> 1) + (twice & 1);
 }
 

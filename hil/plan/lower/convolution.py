@@ -11,7 +11,7 @@ from hil.plan.kernels.channels import Channel
 from hil.plan.kernels.conv import Conv
 from hil.plan.kernels.depthwise import Depthwise
 from hil.plan.lower.context import Context, Job
-from hil.plan.lower.quantised import fused_range, multiplier, not_empty, scale_of
+from hil.plan.lower.quantised import fused_range, multiplier, scale_of
 from hil.plan.lower.window import slide
 from hil.plan.records import Act, Blob
 
@@ -107,7 +107,6 @@ def lower_fully_connected(context: Context) -> list[Job]:
         context.unsupported(f"weights format {options.weights_format} is not supported (supported: 0, plain)", filters)
     weights = _weights(context, filters, rank=2, axis=0, zero_point=True)
     oc, ic = weights.shape
-    not_empty(context, data)
     if data.elements % ic != 0 or (options.keep_num_dims and data.shape[-1:] != (ic,)):
         context.malformed(f"{filters} takes rows of {ic} elements", data)
     rows = data.elements // ic
@@ -136,7 +135,6 @@ def lower_fully_connected(context: Context) -> list[Job]:
 
 def _image(context: Context, tensor: Tensor) -> tuple[int, int, int, int]:
     """Batch, height, width and channels of a 4-D input."""
-    not_empty(context, tensor)
     if len(tensor.shape) != 4:
         context.malformed("the input must have 4 dimensions (batch, height, width, channels)", tensor)
     batch, height, width, channels = tensor.shape
@@ -152,7 +150,6 @@ def _weights(context: Context, tensor: Tensor, *, rank: int, axis: int, zero_poi
     context.dtype(tensor, "int8")
     if tensor.data is None:
         context.unsupported("weights that are computed are not supported (supported: constants)", tensor)
-    not_empty(context, tensor)
     if len(tensor.shape) != rank:
         context.malformed(f"the weights must have {rank} dimensions", tensor)
     quantisation = context.quantisation(tensor)

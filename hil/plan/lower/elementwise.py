@@ -8,7 +8,7 @@ from hil.model.graph import Elementwise, Tensor
 from hil.plan.arithmetic import float32, quantise_multiplier_below_one
 from hil.plan.kernels.elementwise import LEFT_SHIFT, Add, Mul
 from hil.plan.lower.context import Context, Job
-from hil.plan.lower.quantised import fused_range, multiplier, not_empty, scale_of
+from hil.plan.lower.quantised import fused_range, multiplier, scale_of
 from hil.plan.lower.strides import collapse, repeated, row_dims
 from hil.plan.records import RANK, Act, Ref
 
@@ -84,7 +84,6 @@ def _walk(context: Context) -> _Walk:
     options = context.operator.options
     assert isinstance(options, Elementwise)
     first, second, output = context.input(0), context.input(1), context.output()
-    not_empty(context, first, second)
     shape = _broadcast(context, first, second)
     context.shape(output, shape)
     if first.shape != second.shape and len(shape) > RANK:

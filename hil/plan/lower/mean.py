@@ -10,18 +10,17 @@ from hil.model.graph import Reducer
 from hil.plan.arithmetic import wrap32
 from hil.plan.kernels.mean import Mean
 from hil.plan.lower.context import Context, Job
-from hil.plan.lower.quantised import multiplier, not_empty, scale_of
+from hil.plan.lower.quantised import multiplier, scale_of
 from hil.plan.lower.strides import collapse, contiguous, row_dims
 from hil.plan.records import Act
 
 
 def lower_mean(context: Context) -> list[Job]:
-    """MEAN (`reduce.cc` PrepareMeanOrSum): constant axes in any order, negative or named twice; none is a rescale."""
+    """MEAN (`reduce.cc` PrepareMeanOrSum): constant axes in any order, negative or named twice."""
     context.count((2,))
     options = context.operator.options
     assert isinstance(options, Reducer)
     data, output = context.input(0), context.output()
-    not_empty(context, data)
     rank = len(data.shape)
     if rank == 0:
         context.unsupported("the mean of a scalar is not supported", data)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hil.model.graph import Pool2D
 from hil.plan.kernels.pool import Pool, PoolAverage, PoolMax
 from hil.plan.lower.context import Context, Job
-from hil.plan.lower.quantised import fused_range, not_empty, scale_of
+from hil.plan.lower.quantised import fused_range, scale_of
 from hil.plan.lower.window import slide
 from hil.plan.records import Act
 
@@ -26,7 +26,6 @@ def _lower(context: Context, kernel: type[Pool]) -> list[Job]:
     options = context.operator.options
     assert isinstance(options, Pool2D)
     data, output = context.input(0), context.output()
-    not_empty(context, data)
     if len(data.shape) != 4:
         context.malformed("the input must have 4 dimensions (batch, height, width, channels)", data)
     in_scale, in_zp = scale_of(context, data)

@@ -13,8 +13,6 @@ def slide(
 
     Where SAME needs an odd number of padding elements, the larger half comes last.
     """
-    if stride < 1 or dilation < 1 or taps < 1:
-        context.malformed(f"filter size {taps}, stride {stride} and dilation {dilation} must be 1 or more", tensor)
     reach = (taps - 1) * dilation + 1
     if padding == "SAME":
         out = (size + stride - 1) // stride
