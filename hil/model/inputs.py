@@ -111,7 +111,11 @@ def read_arrays(path: Path) -> dict[str, Array]:
         if size > _FILE_BYTES:
             raise UsageError(f"inputs {path}: {size} bytes unpacked; up to {_FILE_BYTES} are read")
         with np.load(path, allow_pickle=False) as stored:
-            return {name: stored[name] for name in stored.files}
+            found = {name: stored[name] for name in stored.files}
+        for name, array in found.items():
+            if not isinstance(array, np.ndarray):
+                raise UsageError(f"inputs {path}: '{name}' is no array")
+        return found
     except _DAMAGE as error:
         raise UsageError(f"inputs {path}: not a .npz or .npy of plain arrays: {error}") from None
 

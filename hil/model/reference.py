@@ -112,7 +112,7 @@ def reference(
     place = entry("reference", key, make)
     try:
         sets = _read(graph, place, wanted, len(inputs))
-    except ReferenceFailed:  # damaged since: made anew, once
+    except (ReferenceFailed, MalformedModel):  # sound when it was made, damaged since: made anew, once
         shutil.rmtree(place, ignore_errors=True)
         sets = _read(graph, entry("reference", key, make), wanted, len(inputs))
     outputs = tuple(tuple(found[index] for index in graph.outputs) for found in sets)
@@ -224,7 +224,9 @@ def _read_set(graph: Graph, path: Path, wanted: Sequence[int]) -> dict[int, Arra
     found: dict[int, Array] = {}
     with np.load(path, allow_pickle=False) as stored:
         for index in wanted:
-            array: Array = stored[f"t{index}"]
+            array = stored[f"t{index}"]
+            if not isinstance(array, np.ndarray):
+                raise ValueError(f"t{index} in {path.name} is no array")
             _check_array(graph, graph.tensors[index], array)
             array.setflags(write=False)
             found[index] = array

@@ -59,6 +59,7 @@ ELEMENT_BYTES: Mapping[Dtype, int] = {
     "int16": 2,
     "int8": 1,
 }
+INTEGERS: tuple[Dtype, ...] = ("int8", "uint8", "int16", "int32", "int64")
 # Zero points that a type can hold; the wider integer types are symmetric (TFLite's quantisation specification).
 ZERO_POINTS: Mapping[Dtype, tuple[int, int]] = {"int8": (-128, 127), "uint8": (0, 255)}
 

@@ -169,7 +169,7 @@ def _quantisation(table: Table, what: str, dtype: Dtype, shape: tuple[int, ...])
     if not all(math.isfinite(s) and s > 0 for s in scale):
         raise MalformedModel(f"{what}: a scale is not a finite number above zero")
     low, high = schema.ZERO_POINTS.get(dtype, (0, 0))
-    if not all(low <= z <= high for z in zero_point):
+    if dtype in schema.INTEGERS and not all(low <= z <= high for z in zero_point):
         raise MalformedModel(f"{what}: a zero point is outside {low} to {high}, which {dtype} can have")
     axis = entry.i32(_AXIS)
     if axis < 0 or (axis >= len(shape) > 1):
