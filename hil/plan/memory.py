@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 from hil.model.graph import Graph
 from hil.plan.lower.context import Job, Lowered
@@ -55,7 +56,7 @@ def allocate(graph: Graph, lowered: Lowered, *, in_place: bool = True) -> Layout
         _merge(lowered.jobs, names, storages)
     groups = list({id(s): s for s in storages.values()}.values())
     live = tuple(sum(_up(s.size) for s in groups if s.first <= j <= s.last) for j in range(len(lowered.jobs)))
-    bound = max((*live, sum(_up(s.size) for s in groups if s.first < 0)))
+    bound = _bound(storages)
     places = _search(groups, bound)
     offsets = {t: places[id(storages[names.get(t, t)])] for t in _activations(graph, constants)}
     total = max((places[id(s)] + s.size for s in groups), default=0)
@@ -107,7 +108,10 @@ def _lifetimes(graph: Graph, jobs: Sequence[Job], names: Mapping[int, int]) -> d
 
 
 def _merge(jobs: Sequence[Job], names: Mapping[int, int], storages: dict[int, _Storage]) -> None:
-    """Let an output take over the storage of an input that dies with the job, where the kernel allows it."""
+    """Let an output take over the storage of an input that dies with the job, where the kernel allows it.
+
+    A smaller output keeps all of the input's bytes alive for its own life: it takes over only where no peak grows.
+    """
     for j, job in enumerate(jobs):
         target = job.record.target
         if not isinstance(target, Act) or target.offset:
@@ -122,11 +126,25 @@ def _merge(jobs: Sequence[Job], names: Mapping[int, int], storages: dict[int, _S
             inside = [r for r in read if storages.get(names.get(r.tensor, r.tensor)) is source]
             if any(r not in allowed for r in inside):
                 continue
+            if _up(out.size) < _up(source.size) and _bound(storages, source, out) > _bound(storages):
+                continue
             source.last = out.last
             source.members += out.members
             for member in out.members:
                 storages[member] = source
             break
+
+
+def _bound(storages: Mapping[int, _Storage], source: _Storage | None = None, out: _Storage | None = None) -> int:
+    """Most bytes alive at once, as things are, or as if `out` lived on in `source`."""
+    change: dict[int, int] = {}
+    for storage in {id(s): s for s in storages.values()}.values():
+        if storage is out:
+            continue
+        last = out.last if out is not None and storage is source else storage.last
+        change[storage.first] = change.get(storage.first, 0) + _up(storage.size)
+        change[last + 1] = change.get(last + 1, 0) - _up(storage.size)
+    return max(accumulate(size for _, size in sorted(change.items())), default=0)
 
 
 def _up(size: int) -> int:

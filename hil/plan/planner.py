@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hil.board import Board
-from hil.errors import DoesNotFit, UnsupportedModel
+from hil.board import Board, Cost
+from hil.errors import BoardFileError, DoesNotFit, UnsupportedModel
 from hil.model.graph import Graph
 from hil.plan.lower import Job, Lowered, lower
 from hil.plan.memory import Layout, allocate
@@ -119,7 +119,7 @@ def plan(graph: Graph, board: Board, *, in_place: bool = True) -> Plan:
         arena_bytes=layout.arena_bytes,
     )  # fmt: skip
     works = [record.work(step.box) for record, step in zip(records, steps, strict=True)]
-    costs = [board.costs[record.COST] for record in records]
+    costs = [_cost(board, record.COST) for record in records]
     cycles = sum(c.per_mac * w.macs + c.per_output * w.outputs for c, w in zip(costs, works, strict=True))
     weighted = {"conv", "depthwise"}
     return Plan(
@@ -135,6 +135,12 @@ def plan(graph: Graph, board: Board, *, in_place: bool = True) -> Plan:
         macs=sum(w.macs for w, r in zip(works, records, strict=True) if r.COST in weighted),
         cycles=round(cycles + board.step_cost * len(steps)),
     )
+
+
+def _cost(board: Board, kernel: str) -> Cost:
+    if kernel not in board.costs:
+        raise BoardFileError(f"{board.name}.toml: cost.{kernel}: missing; this model needs it")
+    return board.costs[kernel]
 
 
 def _check_edges(graph: Graph, layout: Layout) -> None:

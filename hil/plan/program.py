@@ -120,7 +120,10 @@ def _words(record: Record) -> int:
 
 
 def decode(data: bytes) -> Program:
-    """Read program bytes back. Raises `PlanError` for anything the engine would refuse at load."""
+    """Read program bytes back. Raises `PlanError` for damage, and for tables, spans or steps that the engine refuses.
+
+    What a record's own values mean is checked by the engine's kernel alone.
+    """
     if len(data) < _HEADER.size:
         raise PlanError("the program is shorter than its header")
     magic, version, size, crc, arena, *rest = _HEADER.unpack_from(data)
@@ -129,13 +132,17 @@ def decode(data: bytes) -> Program:
         raise PlanError("not a program: magic, version, size or CRC is wrong")
 
     def words(at: int, count: int) -> tuple[int, ...]:
-        if at % 4 or at + 4 * count > size:
+        if at % 4 or at < _HEADER.size or at + 4 * count > size:
             raise PlanError(f"a table at {at} with {count} words lies outside of {size} bytes")
         return struct.unpack_from(f"<{count}I", data, at)
 
     def spans(at: int, count: int) -> tuple[Span, ...]:
         flat = words(at, 2 * count)
-        return tuple(Span(flat[i], flat[i + 1]) for i in range(0, len(flat), 2))
+        found = tuple(Span(flat[i], flat[i + 1]) for i in range(0, len(flat), 2))
+        for span in found:
+            if span.offset + span.bytes > arena:
+                raise PlanError(f"{span} lies outside of the arena of {arena} bytes")
+        return found
 
     records = []
     for at in words(ops_at, n_ops):
@@ -149,5 +156,7 @@ def decode(data: bytes) -> Program:
         kind, core, operator, r0, r1, c0, c1 = _STEP.unpack_from(data, steps_at + i * _STEP.size)
         if kind != _BOX or operator >= n_ops or core >= cores:
             raise PlanError(f"step {i} is of kind {kind}, operator {operator}, core {core}")
-        steps.append(Step(operator, Box(r0, r1, c0, c1), core))
+        if not records[operator].extent().contains(box := Box(r0, r1, c0, c1)):
+            raise PlanError(f"step {i} runs {box}, outside of operator {operator}'s {records[operator].extent()}")
+        steps.append(Step(operator, box, core))
     return Program(arena, tuple(records), tuple(steps), spans(in_at, n_in), spans(out_at, n_out), cores, data)

@@ -74,6 +74,11 @@ class Extent:
     def whole(self) -> Box:
         return Box(0, self.rows, 0, self.channels)
 
+    def contains(self, box: Box) -> bool:
+        """Whether `box` is a part that one step may run: not empty, inside, and of all channels where it must be."""
+        inside = 0 <= box.r0 < box.r1 <= self.rows and 0 <= box.c0 < box.c1 <= self.channels
+        return inside and (not self.whole_channels or (box.c0, box.c1) == (0, self.channels))
+
 
 @dataclass(frozen=True)
 class Work:
