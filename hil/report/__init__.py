@@ -1,5 +1,5 @@
 """Reports: what a person reads. Drawing only."""
 
-from hil.report.terminal import duration, plan_view, profile_view, show, size, table
+from hil.report.terminal import duration, plain, plan_view, profile_view, show, size, table
 
-__all__ = ["duration", "plan_view", "profile_view", "show", "size", "table"]
+__all__ = ["duration", "plain", "plan_view", "profile_view", "show", "size", "table"]

@@ -14,10 +14,11 @@ from hil.report.terminal import duration, size, table
 def summary_lines(rows: Sequence[Mapping[str, Any]], width: int) -> list[str]:
     """Lines of at most `width` columns from the JUnit properties of each case, plus counts `passed` and `failed`."""
     wide = width >= 110
-    columns = ["model", "board", "bench", "tests", "differ", "latency", "peak RAM"]
-    columns += ["cycles", "predicted RAM", "flash"] if wide else ["of plan"]
+    columns = ["model", "on", "tests", "differ", "latency", "peak RAM"] + (
+        ["cycles", "predicted", "flash"] if wide else []
+    )
     ordered = sorted(rows, key=lambda row: (-row["failed"], -int(row.get("hil.mismatches", 0)), row["hil.model"]))
-    drawn = table(None, columns, [_row(row, wide) for row in ordered], right=" ".join(columns[3:]))
+    drawn = table(None, columns, [_row(row, wide) for row in ordered], right=" ".join(columns[2:]))
     console = Console(file=StringIO(), width=width, color_system=None)
     console.print(drawn)
     text = console.file.getvalue() if isinstance(console.file, StringIO) else ""
@@ -31,18 +32,17 @@ def _row(row: Mapping[str, Any], wide: bool) -> list[str]:
     def known(name: str, form: Any = str) -> str:
         return form(row[name]) if name in row else "-"
 
+    bench = row.get("hil.bench", "")
     failed, total = row["failed"], row["failed"] + row["passed"]
-    peak, predicted = row.get("hil.ram_peak_bytes"), row.get("hil.ram_predicted_bytes")
     cells = [
         str(row["hil.model"]),
-        f"{row['hil.board']} x{row['hil.cores']}",
-        known("hil.bench"),
+        " ".join([str(row["hil.board"]), *(["x" + str(row["hil.cores"])] if row["hil.cores"] != 1 else []), bench]),
         f"{failed} of {total} FAILED" if failed else f"{total} ok",
         known("hil.mismatches"),
         known("hil.latency_us_median", duration),
         known("hil.ram_peak_bytes", size),
     ]
     if wide:
-        return [*cells, known("hil.latency_cycles_median"), known("hil.ram_predicted_bytes", size),
-                known("hil.flash_bytes", size)]  # fmt: skip
-    return [*cells, f"{100 * peak / predicted:.0f} %" if peak and predicted else "-"]
+        cells += [known("hil.latency_cycles_median"), known("hil.ram_predicted_bytes", size)]
+        cells += [known("hil.flash_bytes", size)]
+    return cells

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -25,23 +26,32 @@ def duration(microseconds: float) -> str:
     return f"{microseconds / 1000:.1f} ms" if microseconds < 1e6 else f"{microseconds / 1e6:.2f} s"
 
 
-def table(title: str | None, columns: Sequence[str], rows: Sequence[Sequence[str | Text]], *, right: str = "") -> Table:
-    """A plain table; the names of columns in `right` (space separated) are right-aligned."""
+def plain(text: str) -> str:
+    """Text that does nothing but be read: names come from files and devices, and may hold a terminal's commands."""
+    return "".join(letter if letter.isprintable() or letter == "\n" else "\N{REPLACEMENT CHARACTER}" for letter in text)
+
+
+def table(
+    title: str | None, columns: Sequence[str], rows: Sequence[Sequence[str | Text]], *, right: Collection[str] = ()
+) -> Table:
+    """A plain table; the columns named in `right` are right-aligned."""
     drawn = Table(title=title, box=SIMPLE_HEAD, title_justify="left", pad_edge=False, show_edge=False)
     for name in columns:
-        drawn.add_column(name, justify="right" if name in right.split() else "left", overflow="fold")
+        drawn.add_column(name, justify="right" if name in right else "left", overflow="fold")
     for row in rows:
-        # Text, not markup: names come from files and devices.
-        drawn.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in row))
+        # Text, not markup.
+        drawn.add_row(*(Text(plain(cell)) if isinstance(cell, str) else cell for cell in row))
     return drawn
 
 
 def facts(title: str, rows: Sequence[tuple[str, str]]) -> Table:
     """Names and values in two columns under a title."""
     drawn = Table.grid(padding=(0, 2))
-    drawn.title, drawn.title_justify = Text(title, style="bold"), "left"
+    drawn.title, drawn.title_justify = Text(plain(title), style="bold"), "left"
+    drawn.add_column(no_wrap=True)
+    drawn.add_column(overflow="fold")
     for name, value in rows:
-        drawn.add_row(Text("  " + name), Text(value))
+        drawn.add_row(Text("  " + name), Text(plain(value)))
     return drawn
 
 
@@ -64,8 +74,8 @@ def profile_view(record: Mapping[str, Any]) -> list[RenderableType]:
     views: list[RenderableType] = [facts(title, rows)]
     if "layers" in record:
         layers = [(r["operator"], r["tensor"], str(r["elements"]), str(r["mismatches"])) for r in record["layers"]]
-        views.append(table(None, ["operator", "tensor", "elements", "differ"], layers, right="elements differ"))
-    return [*views, verdict, *(Text(f"  - {reason}") for reason in record["reasons"])]
+        views.append(table(None, ["operator", "tensor", "elements", "differ"], layers, right=("elements", "differ")))
+    return [*views, verdict, *(Padding(Text("- " + plain(reason)), (0, 0, 0, 2)) for reason in record["reasons"])]
 
 
 def plan_view(record: Mapping[str, Any]) -> list[RenderableType]:
