@@ -35,6 +35,10 @@ hil_status hil_check_copy(const hil_limits *limits, const hil_copy *r, hil_exten
         return HIL_BAD_RECORD;
     }
     const uint32_t unit = (uint32_t)r->unit;
+    /* Strides of 0 must not make more work than there is memory. */
+    if (elements * unit > limits->arena_size) {
+        return HIL_BAD_RECORD;
+    }
     /* `reach` stays below 2^62, so that four times it is no smaller number. */
     if (!hil_readable(limits, r->in, from * unit, unit) || !hil_writable(limits, r->out, to * unit, unit)) {
         return HIL_BAD_RECORD;
