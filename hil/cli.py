@@ -18,7 +18,7 @@ from hil import api, doctor
 from hil.deployment import Say, silent
 from hil.errors import HilError, UsageError
 from hil.record import Limits, plan_record, profile_record
-from hil.report import plan_view, profile_view, show, table
+from hil.report import plain, plan_view, profile_view, show, table
 
 _EPILOG = """\
 exit status: 0 good; 1 the verdict is bad; 2 usage; 3 refused before running (unsupported, malformed, does not fit);
@@ -178,7 +178,7 @@ def _build(args: argparse.Namespace, say: Say) -> int:
         "files": [str(path) for path in made],
     }
     rows = [(path.suffix[1:] or path.name, str(path), str(path.stat().st_size)) for path in made]
-    _emit(args, record, [table(None, ["file", "path", "bytes"], rows, right="bytes")])
+    _emit(args, record, [table(None, ["file", "path", "bytes"], rows, right=("bytes",))])
     return 0
 
 
@@ -235,7 +235,7 @@ def _progress() -> Iterator[Say]:
         yield silent
         return
     with console.status("starting") as status:
-        yield lambda text: status.update(Text(text))
+        yield lambda text: status.update(Text(plain(text)))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -245,7 +245,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         with _progress() as say:
             return int(args.run(args, say))
     except HilError as error:
-        Console(stderr=True, soft_wrap=True).print(Text.assemble(("hil: ", "bold red"), str(error)))
+        Console(stderr=True, soft_wrap=True).print(Text.assemble(("hil: ", "bold red"), plain(str(error))))
         return error.exit_status
     except KeyboardInterrupt:
         sys.stderr.write("hil: interrupted; boards are freed\n")

@@ -18,13 +18,13 @@ def summary_lines(rows: Sequence[Mapping[str, Any]], width: int) -> list[str]:
         ["cycles", "predicted", "flash"] if wide else []
     )
     ordered = sorted(rows, key=lambda row: (-row["failed"], -int(row.get("hil.mismatches", 0)), row["hil.model"]))
-    drawn = table(None, columns, [_row(row, wide) for row in ordered], right=" ".join(columns[2:]))
+    drawn = table(None, columns, [_row(row, wide) for row in ordered], right=columns[2:])
     console = Console(file=StringIO(), width=width, color_system=None)
     console.print(drawn)
     text = console.file.getvalue() if isinstance(console.file, StringIO) else ""
     lines = [line.rstrip() for line in text.splitlines()]
     if any(row.get("hil.bench") == "virtual" for row in rows):
-        lines.append("virtual: machine code on a virtual board; cycles are counted, not timed on silicon")
+        lines.append("virtual: the same machine code on a virtual board; cycles are counted, not timed")
     return lines
 
 
