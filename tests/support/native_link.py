@@ -36,11 +36,20 @@ def library() -> ctypes.CDLL:
     compiler = zig()
 
     def make(folder: Path) -> None:
-        flags = ["-O1", "-shared", "-fPIC", "-fsanitize=undefined", "-fsanitize-trap=undefined", "-std=c11", "-g"]
+        flags = [
+            "-O1",
+            "-shared",
+            "-fPIC",
+            "-fstrict-flex-arrays=3",
+            "-fsanitize=undefined",
+            "-fsanitize-trap=undefined",
+            "-std=c11",
+            "-g",
+        ]
         flags += ["-Wall", "-Wextra", "-Werror", "-Wconversion", "-Wshadow"]
         compiler.run([*flags, *_include(), *_sources(), "-o", folder / "link.so"], what="building the link natively")
 
-    key = digest("link.so/1", compiler.version, tree_digest(FIRMWARE / "engine", FIRMWARE / "link", _PORT))
+    key = digest("link.so/2", compiler.version, tree_digest(FIRMWARE / "engine", FIRMWARE / "link", _PORT))
     return ctypes.CDLL(str(entry("test-link", key, make) / "link.so"))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import struct
+import zlib
 
 import pytest
 from hypothesis import given, settings
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from hil.errors import DeviceRefused, LinkTimeout
 from hil.link import Faults, FaultyTransport, Link, RunState, Span
-from hil.link.framing import Deframer, Frame
+from hil.link.framing import Deframer, Frame, cobs_encode
 from hil.link.messages import ANSWER, Kind, u32
 from tests.support.engine import sanitizing_compiler
 from tests.support.native_link import ARENA, WORK, NativeDevice, program, run_sanitized
@@ -90,7 +91,9 @@ def test_memory_counts_from_the_paint() -> None:
         (lambda link: link.paint(256), "PAINT refused"),
         (lambda link: link._request(Kind.TENSORS, u32(2, 0)), "TENSORS refused"),
         (lambda link: link._request(Kind.TENSORS, u32(0, 9)), "TENSORS refused"),
+        (lambda link: link._request(Kind.READ, u32(0, 1025)), "READ refused: the request reaches outside"),
         (lambda link: link._request(Kind.READ, b""), "wrong length"),
+        (lambda link: link._request(Kind.WRITE, b"abc"), "WRITE refused: the payload has the wrong length"),
         (lambda link: link._request(Kind.STATUS, b"x"), "wrong length"),
         (lambda link: link._request(Kind.DONE, b""), "does not know this request"),
     ],
@@ -146,6 +149,45 @@ def test_a_repeated_request_is_answered_again_but_done_once() -> None:
     assert [f.kind for f in exchange(device, run, run)] == [Kind.RUN | ANSWER] * 2
     read = Frame(Kind.READ, 3, u32(0, 1))
     assert exchange(device, read)[0].payload == b"\1"
+
+
+def raw(body: bytes) -> bytes:
+    """A frame with a sound CRC around anything."""
+    return b"\0" + cobs_encode(body + struct.pack("<I", zlib.crc32(body))) + b"\0"
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        raw(struct.pack("<BBHHBB", 1, Kind.ECHO, 1, 5, 0, 0) + b"four"),  # says five
+        raw(struct.pack("<BBHHBB", 1, Kind.ECHO, 1, 3, 0, 0) + b"four"),  # says three
+        raw(struct.pack("<BBHHBB", 1, Kind.ECHO, 1, 0xFFFF, 0, 0)),
+        raw(struct.pack("<BBHH", 1, Kind.ECHO, 1, 0)),  # no whole header
+        raw(struct.pack("<BBHHBB", 1, Kind.ECHO, 1, 1025, 0, 0) + bytes(1025)),
+        b"\0" + b"\xff" * 3000 + b"\0",
+        b"\0" + b"\1" * 1042 + b"\0",
+        b"\0" + b"\1" * 1043 + b"\0",
+        b"\0\0\0",
+    ],
+)
+def test_unsound_frames_are_dropped_and_the_next_is_heard(bad: bytes) -> None:
+    device = NativeDevice()
+    exchange(device, Frame(Kind.HELLO, 0, b""))
+    device.write(bad)
+    assert device.read(1 << 16, 0) == b""
+    assert [f.payload for f in exchange(device, Frame(Kind.ECHO, 2, b"next"))] == [b"next"]
+
+
+def test_the_largest_frame_is_heard_in_its_worst_encoding() -> None:
+    device = NativeDevice()
+    frame = Frame(Kind.ECHO, 0x0102, b"\1" * 1024)
+    wire = frame.encode()
+    assert len(wire) == 2 + 1036 + 5
+    assert exchange(device, Frame(Kind.HELLO, 0, b""), frame)[1].payload == frame.payload
+    longer = Frame(Kind.ECHO, 0x0103, frame.payload).encode()
+    assert len(longer) == len(wire)
+    device.write(longer[:-1] + b"\x55\0")  # what fits is sound, but it is not the frame
+    assert device.read(1 << 16, 0) == b""
 
 
 def test_a_late_repeat_of_an_old_request_is_ignored() -> None:
@@ -235,9 +277,12 @@ def test_hostile_requests_stay_inside_their_memory(seed: int) -> None:
     edges = [0, 1, 4, 255, 1020, 1024, 2047, 2048, 2049, 4095, 4096, 8192, 2**31, 2**32 - 4, 2**32 - 1]
     stream = bytearray(Frame(Kind.HELLO, 0, b"").encode())
     for sequence in range(1, 4000):
-        words = u32(*(draw.choice(edges) for _ in range(draw.randrange(5))))
-        payload = words + draw.randbytes(draw.choice([0, 0, 1, 3, 700, 1024 - len(words)]))
-        frame = bytearray(Frame(draw.choice([*range(12), 255]), sequence, payload[:1024]).encode())
+        kind = draw.choice([*range(12), 255])
+        usual = {Kind.TENSORS: 2, Kind.WRITE: 1, Kind.READ: 2, Kind.PAINT: 1, Kind.RUN: 3}.get(kind, 0)
+        count = usual if draw.random() < 0.7 else draw.randrange(5)
+        words = u32(*(draw.choice(edges) for _ in range(count)))
+        extra = 0 if draw.random() < 0.7 and kind != Kind.WRITE else draw.choice([1, 3, 700, 1024 - len(words)])
+        frame = bytearray(Frame(kind, sequence, words + draw.randbytes(extra)).encode())
         if draw.random() < 0.2:
             frame[draw.randrange(len(frame))] = draw.randrange(256)
         stream += frame
