@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hil import board as boards
@@ -64,11 +64,25 @@ def models(paths: Sequence[Path], zoos: Sequence[Path], *, builtin: bool) -> tup
     for path in paths:
         if not path.is_file():
             raise UsageError(f"no model at {path}")
-        found.append(Model(re.sub(r"[^A-Za-z0-9_.]+", "_", path.stem), path))
-    seen: dict[str, int] = {}
+        found.append(Model(file_name(path), path))
+    return _unique(found)
+
+
+def file_name(path: Path) -> str:
+    """What a model is called that has only its file's name: letters, digits, '_' and '.'."""
+    return re.sub(r"[^A-Za-z0-9_.]+", "_", path.stem)
+
+
+def _unique(found: Sequence[Model]) -> tuple[Model, ...]:
+    """The first of several models of one name keeps it; the others get the next number that nobody has."""
+    taken = {model.name for model in found}
+    seen: set[str] = set()
     unique = []
     for model in found:
-        seen[model.name] = seen.get(model.name, 0) + 1
-        number = seen[model.name]
-        unique.append(model if number == 1 else Model(f"{model.name}_{number}", model.path, model.zoo))
+        name, number = model.name, 1
+        while name in seen or (number > 1 and name in taken):
+            number += 1
+            name = f"{model.name}_{number}"
+        seen.add(name)
+        unique.append(replace(model, name=name))
     return tuple(unique)
