@@ -26,7 +26,10 @@ class Compiler:
     version: str
 
     def run(self, args: Sequence[str | Path], *, what: str, limit: float = 300.0) -> None:
-        """Run with `args`; raise `BuildFailed` with the compiler's words if it does not exit 0 in `limit` seconds."""
+        """Run with `args`; raise `BuildFailed` with the compiler's words if it does not exit 0 in `limit` seconds.
+
+        Raises `ToolMissing` where it cannot be started at all.
+        """
         command = [*self.argv, *map(str, args)]
         environment = dict(os.environ)
         if self.name == "zig":
@@ -38,7 +41,9 @@ class Compiler:
                 command, capture_output=True, text=True, errors="replace", timeout=limit, env=environment, check=False
             )
         except subprocess.TimeoutExpired as error:
-            raise BuildFailed(f"{what}: {self.name} did not finish in {limit:.0f} s") from error
+            raise BuildFailed(f"{what}: {self.name} did not finish in {limit:g} s") from error
+        except OSError as error:
+            raise ToolMissing(f"{what}: {self.name} could not be started: {error}", hint="hil doctor") from error
         if done.returncode != 0:
             said = (done.stderr or done.stdout).strip()[-4000:]
             raise BuildFailed(f"{what}: {self.name} exited {done.returncode}:\n{said}\ncommand: {' '.join(command)}")

@@ -65,7 +65,7 @@ def test_a_board_option_without_a_name_is_refused(values: list[str]) -> None:
 def test_an_unknown_board_is_refused_by_name(value: str) -> None:
     with pytest.raises(UsageError, match="no board is called") as caught:
         board_names([value])
-    assert value.split(",")[-1] in caught.value.message
+    assert value.rsplit(",", maxsplit=1)[-1] in caught.value.message
     assert "rp2040" in caught.value.message.split("known:")[1]
 
 
