@@ -18,7 +18,7 @@ from hil import virtual
 from hil.errors import DeviceFault, DeviceHang, LinkLost, LinkTimeout
 from hil.image.build import TOOLCHAINS, Image, build
 from hil.image.elf import Elf
-from hil.link import Link, RunState
+from hil.link import Faults, FaultyTransport, Link, RunState, open_url
 from hil.plan.kernels.lookup import Lookup
 from hil.plan.program import Program, Span, Step, encode
 from hil.plan.records import Arena, Blob
@@ -156,6 +156,23 @@ def test_noise_between_requests_does_no_harm(image: Image) -> None:
         link.hello()
         link.transport.write(bytes((37 * k + 11) % 256 for k in range(3000)))
         assert link.echo(b"still there") == b"still there"
+
+
+def test_a_bad_line_is_survived(image: Image) -> None:
+    """Lost, damaged, doubled and late bytes in both directions; a step that ran twice would show in the output."""
+    data = bytes(range(250)) * 12
+    with virtual.start("rp2040", image.elf) as board:
+        faults = Faults(drop=0.0002, damage=0.0002, double=0.0002, delay=0.0002, delay_seconds=0.005)
+        line = FaultyTransport(open_url(board.uart0_url, 921600), faults, seed=7)
+        with Link(line, timeout=0.2, tries=12, poll=0.5) as link:
+            (source,), (target,) = link.device.inputs, link.device.outputs
+            for _ in range(5):
+                link.write(source.offset, data)
+                link.run()
+                link.run(1, 1)
+                assert link.read(target.offset, target.bytes) == looked_up(data, STEPS + 1)
+            assert line.count > 10
+            assert link.retries > 0
 
 
 @pytest.mark.parametrize("call", [lambda link: link.hello(), lambda link: link.run()])
