@@ -35,6 +35,7 @@ class Probe:
     """A connection to the probe port; every call waits at most `limit` seconds."""
 
     def __init__(self, host: str, port: int, limit: float = 10.0) -> None:
+        self.address = (host, port)
         self._where = f"virtual board's probe at {host}:{port}"
         self._buffer = b""
         try:

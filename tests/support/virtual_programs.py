@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from hil import cache
 from hil.image.toolchain import zig
 from hil.virtual.elf import Segment, segments
+from hil.virtual.rp2040.board import Rp2040
+from hil.virtual.rp2040.native import RAN_TO_LIMIT
 
 PROGRAMS = Path(__file__).resolve().parent.parent / "virtual" / "programs"
 FLASH = 0x1000_0000
@@ -38,7 +40,7 @@ def with_checksum(stage: bytes) -> bytes:
     return body + struct.pack("<I", crc32_mpeg2(body))
 
 
-def assembled(code: Sequence[int], handlers: dict[int, Sequence[int]] | None = None) -> tuple[Segment, ...]:
+def assembled(code: Sequence[int], handlers: Mapping[int, Sequence[int]] | None = None) -> tuple[Segment, ...]:
     """A flash image that runs the halfwords `code` from 0x10000200; `handlers`: exception number to code.
 
     Handlers lie at 0x10000800 + 256 * number. Vectors without one lead to a loop at 0x100001fe.
@@ -87,3 +89,25 @@ def elf(image: tuple[Segment, ...]) -> bytes:
         table += struct.pack("<8I", 1, offset + len(data), segment.address, segment.address, size, size, 5, 4)
         data += segment.data
     return header + table + data
+
+
+DONE = 0xD03E
+
+
+def words(board: Rp2040, count: int) -> list[int]:
+    """The first `count` words at RESULT."""
+    data = board.read(RESULT, 4 * count)
+    assert data is not None
+    return list(struct.unpack(f"<{count}I", data))
+
+
+def results(name: str, count: int, *, skip: bool = True) -> list[int]:
+    """Run program NAME until the last of `count` result words says that it is done."""
+    board = Rp2040(built(name), skip=skip)
+    for _ in range(200):
+        ran = board.run(1 << 20)
+        found = words(board, count)
+        if found[-1] == DONE:
+            return found[:-1]
+        assert ran == RAN_TO_LIMIT, f"{name} stopped at {board.state()}: {list(board.notes())}"
+    raise AssertionError(f"{name} is not done: {board.state()}")

@@ -55,13 +55,18 @@ static bool held(const Window *window)
     return bit >= 0 && in_reset(window->core->machine, (uint32_t)bit);
 }
 
+static uint64_t access_time(Core *core, const Wanted *wanted)
+{
+    return core_time(core, where(core, wanted), NULL);
+}
+
 static uint64_t on_read(uc_engine *uc, uint64_t offset, unsigned bytes, void *user)
 {
     const Window *window = user;
     const BlockInfo *info = &infos[window->index];
     Core *core = window->core;
     uint32_t lane = (uint32_t)offset & 3u, value = 0;
-    uint64_t now = core_now(core, NULL);
+    uint64_t now = access_time(core, &(Wanted){info->base + (uint32_t)offset, bytes, false});
     (void)uc;
     if (!held(window)) {
         Access at = access_make(window, (uint32_t)offset & 0xffcu, now);
@@ -87,7 +92,7 @@ static void on_write(uc_engine *uc, uint64_t offset, unsigned bytes, uint64_t wi
     const BlockInfo *info = &infos[window->index];
     Core *core = window->core;
     uint32_t value = replicate(wide, bytes), alias = (uint32_t)offset >> 12 & 3u;
-    uint64_t now = core_now(core, NULL);
+    uint64_t now = access_time(core, &(Wanted){info->base + (uint32_t)offset, bytes, true});
     (void)uc;
     core->cycles = (uint64_t)((int64_t)core->cycles + info->write_wait);
     if (held(window)) return;

@@ -57,7 +57,7 @@ static void on_block(uc_engine *uc, uint64_t address, uint32_t bytes, void *user
     if (__builtin_expect(block->pc != pc || block->bytes != bytes, 0)) cost_block(core->machine, block, pc, bytes);
     core->cycles += block->cycles;
     core->instructions += block->instructions;
-    core->block = pc;
+    core->block = core->access = pc;
     core->fall = pc + bytes;
     core->penalty = block->penalty;
     core->flags = block->flags;
@@ -167,14 +167,11 @@ void core_reset(Core *core)
     uc_ctl_flush_tlb(uc); /* code_pages are data again */
 }
 
-/* The cycle at which the access now being served began. The whole block is charged ahead, so what lies from this
- * instruction to the block's end is taken back. */
-uint64_t core_now(Core *core, uint64_t *instructions)
+/* The cycle at which the instruction at `pc` of the running block began. The whole block is charged ahead, so what
+ * lies from there to its end is taken back; `instructions` (or NULL) gets those before it. */
+uint64_t core_time(const Core *core, uint32_t pc, uint64_t *instructions)
 {
-    uint32_t pc = 0;
     Block rest;
-    uc_reg_read(core->uc, UC_ARM_REG_PC, &pc);
-    pc &= ~1u;
     if (instructions) *instructions = core->instructions;
     if (pc < core->block || pc >= core->fall) return core->cycles;
     cost_block(core->machine, &rest, pc, core->fall - pc);

@@ -153,7 +153,7 @@ void exception_take(Core *core, uc_err error)
     uint32_t cause = cause_of(core, error, trap);
     if (cause == CAUSE_UNDEFINED || cause == CAUSE_BREAKPOINT) core->pc = last_instruction(core);
     uint64_t instructions = 0;
-    core->cycles = core_now(core, &instructions);
+    core->cycles = core_time(core, core->pc, &instructions);
     core->instructions = instructions;
     core->penalty = 0;
     core->fall = UINT32_MAX;

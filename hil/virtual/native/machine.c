@@ -19,6 +19,7 @@ typedef struct { uint64_t cycles, nanoseconds, instructions[CORES]; uint32_t pc[
 Machine *machine_open(uint8_t *rom, uint8_t *flash, uint8_t *ram);
 void machine_close(Machine *m);
 void machine_power(Machine *m);
+void machine_skip(Machine *m, bool on);
 int machine_run(Machine *m, uint64_t cycles);
 uint32_t machine_give(Machine *m, const uint8_t *bytes, uint32_t count);
 uint32_t machine_take(Machine *m, uint8_t *bytes, uint32_t count);
@@ -238,6 +239,8 @@ int machine_run(Machine *m, uint64_t cycles)
         if (m->core[0].state == CORE_RUNS && m->core[1].state == CORE_RUNS && both_spin(m)) return RAN_IDLE;
     }
 }
+
+void machine_skip(Machine *m, bool on) { m->no_skip = !on; }
 
 /* ---- the host's side ----------------------------------------------------------------------------------------- */
 

@@ -66,7 +66,7 @@ typedef struct Core {
     struct Machine *machine;
     uint64_t cycles, instructions, budget;
     uint32_t pc, fall, block, penalty; /* fall: end of the running block; penalty: owed if the next is elsewhere */
-    uint32_t flags;                    /* of the running block */
+    uint32_t flags, access;            /* of the running block; where its next access to a device may be */
     Stop stop;
     CoreState state;
     uint32_t index;
@@ -123,6 +123,7 @@ typedef struct Machine {
     uint8_t *rom, *flash, *ram;
     uint64_t now;      /* the latest cycle that any core has reached */
     uint64_t limit;
+    bool no_skip;      /* run polling loops in full: to prove that skipping changes nothing */
     bool restart;      /* a core asked for a reset of the chip */
     uint32_t reason;   /* WATCHDOG_REASON after it */
     uint32_t bank[BANKS][1024];
@@ -186,7 +187,11 @@ void cost_block(Machine *m, Block *block, uint32_t pc, uint32_t bytes);
 uc_err core_open(Core *core);
 void core_reset(Core *core);
 void core_run(Core *core, uint64_t budget);
-uint64_t core_now(Core *core, uint64_t *instructions);
+uint64_t core_time(const Core *core, uint32_t pc, uint64_t *instructions);
+/* An access to a device, as unicorn reports it. */
+typedef struct { uint32_t address, bytes; bool writes; } Wanted;
+uint32_t where(Core *core, const Wanted *wanted);
+
 bool spin_step(Core *core, uint32_t pc);
 
 void exception_reset(Core *core);

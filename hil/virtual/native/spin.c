@@ -81,6 +81,10 @@ static bool skip(Core *core)
 /* Called in the block hook once the core has been quiet for `patience` blocks. True: stop here. */
 bool spin_step(Core *core, uint32_t pc)
 {
+    if (core->machine->no_skip) {
+        core->quiet = 0;
+        return false;
+    }
     if (!core->have) {
         begin(core, pc);
         return false;

@@ -31,9 +31,12 @@ class State:
 
 
 class Rp2040:
-    """One chip with `flash` programmed. Nothing happens except in `run`."""
+    """One chip with `flash` programmed. Nothing happens except in `run`.
 
-    def __init__(self, flash: tuple[Segment, ...]) -> None:
+    `skip=False` runs polling loops in full instead of skipping them: slower, never idle, otherwise the same.
+    """
+
+    def __init__(self, flash: tuple[Segment, ...], *, skip: bool = True) -> None:
         self._machine: int | None = None
         self._rom = mmap.mmap(-1, ROM_BYTES)
         self._flash = mmap.mmap(-1, FLASH_BYTES)
@@ -46,6 +49,7 @@ class Rp2040:
         self._machine = self._lib.machine_open(_address(self._rom), _address(self._flash), _address(self._ram))
         if not self._machine:
             raise InfrastructureError("unicorn refused to be a virtual RP2040")
+        self._lib.machine_skip(self._machine, skip)
         self._buffer = ctypes.create_string_buffer(_CHUNK)
 
     def _program(self, segment: Segment) -> None:

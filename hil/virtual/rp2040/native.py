@@ -33,6 +33,7 @@ def load(path: Path) -> ctypes.CDLL:
         "machine_open": (pointer, (pointer, pointer, pointer)),
         "machine_close": (None, (pointer,)),
         "machine_power": (None, (pointer,)),
+        "machine_skip": (None, (pointer, ctypes.c_bool)),
         "machine_run": (ctypes.c_int, (pointer, ctypes.c_uint64)),
         "machine_give": (u32, (pointer, u8p, u32)),
         "machine_take": (u32, (pointer, u8p, u32)),
