@@ -31,8 +31,8 @@ hil_status hil_check_log_softmax(const hil_limits *limits, const hil_log_softmax
     return HIL_OK;
 }
 
-/* How far a table must be moved for an entry to be indexed by value + 128: its last entry is for the row's maximum. */
-static uint32_t beyond_maximum(const uint8_t *in, uint32_t channels)
+/* What to add to value + 128 for the index of its entry: the last one is for the row's maximum. */
+static uint32_t to_entry(const uint8_t *in, uint32_t channels)
 {
     uint32_t most = 0;
     for (uint32_t i = 0; i < channels; i++) {
@@ -40,6 +40,13 @@ static uint32_t beyond_maximum(const uint8_t *in, uint32_t channels)
         most = value > most ? value : most;
     }
     return 255u - most;
+}
+
+/* The entry of a value. Above the row's maximum is only what an output that overlaps the input overwrote. */
+static uint32_t entry_of(uint8_t value, uint32_t add)
+{
+    const uint32_t entry = (value ^ 0x80u) + add;
+    return entry < 255u ? entry : 255u;
 }
 
 /* A sum of exponentials is at least 1 and at most 2^12; a table that is none could say otherwise. */
@@ -53,10 +60,10 @@ static int32_t limit_sum(uint32_t sum)
 
 static void softmax_row(const hil_word *exps, const uint8_t *in, uint8_t *out, uint32_t channels)
 {
-    const hil_word *table = exps + beyond_maximum(in, channels);
+    const uint32_t add = to_entry(in, channels);
     uint32_t sum = 0;
     for (uint32_t i = 0; i < channels; i++) {
-        sum += (table[in[i] ^ 0x80u] + 2048u) >> 12; /* Q0 to Q12 */
+        sum += (exps[entry_of(in[i], add)] + 2048u) >> 12; /* Q0 to Q12 */
     }
     const uint32_t total = (uint32_t)limit_sum(sum);
     const uint32_t zeros = hil_leading_zeros(total);
@@ -64,8 +71,8 @@ static void softmax_row(const hil_word *exps, const uint8_t *in, uint8_t *out, u
     const int32_t shift = 12 - (int32_t)zeros + 31 - 8;
     for (uint32_t i = 0; i < channels; i++) {
         /* From a sum of 512 on (shift > 31), where the reference gives up, every quotient rounds to 0. */
-        const int32_t quotient =
-            shift > 31 ? 0 : hil_requantise((int32_t)table[in[i] ^ 0x80u], reciprocal, -shift);
+        const int32_t exp = (int32_t)exps[entry_of(in[i], add)];
+        const int32_t quotient = shift > 31 ? 0 : hil_requantise(exp, reciprocal, -shift);
         out[i] = (uint8_t)(quotient > 255 ? 127 : quotient - 128);
     }
 }
@@ -91,21 +98,20 @@ static int32_t divide(int32_t x)
 static void log_softmax_row(const hil_memory *memory, const hil_log_softmax *r, const uint8_t *in, uint8_t *out)
 {
     const uint32_t channels = (uint32_t)r->channels;
-    const uint32_t beyond = beyond_maximum(in, channels);
-    const hil_word *exps = hil_words(hil_at(memory, r->exps)) + beyond;
-    const hil_word *differences = hil_words(hil_at(memory, r->differences)) + beyond;
+    const hil_word *exps = hil_words(hil_at(memory, r->exps));
+    const hil_word *differences = hil_words(hil_at(memory, r->differences));
+    const uint32_t add = to_entry(in, channels);
     uint32_t sum = 0;
     for (uint32_t i = 0; i < channels; i++) {
-        sum += exps[in[i] ^ 0x80u];
+        sum += exps[entry_of(in[i], add)];
     }
     const int32_t log_sum = hil_log_of_at_least_one(limit_sum(sum));
     const int32_t reach = hil_requantise((int32_t)((uint32_t)log_sum ^ 0x80000000u), r->multiplier, r->shift);
     const int32_t lowest = reach > r->lowest ? reach : r->lowest;
     for (uint32_t i = 0; i < channels; i++) {
-        const uint32_t value = in[i] ^ 0x80u;
-        const int32_t difference = (int32_t)(value + beyond) - 255;
-        int32_t sixteenths = divide((int32_t)(differences[value] - (uint32_t)log_sum));
-        if (difference <= lowest || sixteenths < -255) {
+        const uint32_t entry = entry_of(in[i], add);
+        int32_t sixteenths = divide((int32_t)(differences[entry] - (uint32_t)log_sum));
+        if ((int32_t)entry - 255 <= lowest || sixteenths < -255) {
             sixteenths = -255;
         }
         out[i] = (uint8_t)(sixteenths > 0 ? 127 : sixteenths + 127);
