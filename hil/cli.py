@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -76,17 +78,16 @@ def _profile_options(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--warmup", type=_count(0), metavar="N", help="runs before timing (default: 2; virtual: 1)")
     sub.add_argument("--repeats", type=_count(1), metavar="N", help="timed runs (default: 10; virtual: 2)")
     sub.add_argument("--layers", action="store_true", help="also compare every operator's output")
-    sub.add_argument("--max-latency-us", type=float, metavar="T", help="fail above this median latency")
+    sub.add_argument("--max-latency-us", type=_microseconds, metavar="T", help="fail above this median latency")
     sub.add_argument("--max-ram", type=_count(1), metavar="BYTES", help="fail above this peak RAM")
 
 
 def _test_options(commands: Any) -> None:
     text = "run the test suite that ships with hil: short for 'pytest --pyargs hil.suite --board=...'"
-    sub = commands.add_parser("test", help=text, description=text[0].upper() + text[1:] + ".")
+    more = ". Words after '--' go to pytest: hil test --board rp2040 model.tflite -- -k latency --junitxml=r.xml"
+    sub = commands.add_parser("test", help=text, description=text[0].upper() + text[1:] + more)
     sub.add_argument("models", nargs="*", type=Path, metavar="MODEL", help=".tflite files (default: the built-in zoo)")
     sub.add_argument("--board", required=True, metavar="BOARD", help="a board kind, or several with commas")
-    sub.add_argument("rest", nargs=argparse.REMAINDER, metavar="-- ...", help="anything else goes to pytest")
-    sub.set_defaults(run=_test)
 
 
 def _count(least: int) -> Any:
@@ -103,10 +104,29 @@ def _count(least: int) -> Any:
     return parse
 
 
-# -- commands: each gives its JSON record, what a person sees, and the exit status ------------------------------------
+def _microseconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
+    if not 0 < value < 1e12:  # nor nan
+        raise argparse.ArgumentTypeError(f"{text} is not a time in microseconds")
+    return value
 
 
-def _boards(args: argparse.Namespace, _: Say) -> int:
+@dataclass(frozen=True)
+class Outcome:
+    """What a command found: its JSON record, what a person sees, and the exit status."""
+
+    record: Mapping[str, Any]
+    views: Sequence[RenderableType]
+    status: int = 0
+
+
+# -- commands ----------------------------------------------------------------------------------------------------------
+
+
+def _boards(_args: argparse.Namespace, _say: Say) -> Outcome:
     boards = api.known_boards()
     record = [
         {
@@ -129,11 +149,12 @@ def _boards(args: argparse.Namespace, _: Say) -> int:
         )
         for board in boards
     ]
-    _emit(args, {"schema": "hil.boards/1", "boards": record}, [table(None, ["board", "what", "cores", "where"], rows)])
-    return 0
+    return Outcome(
+        {"schema": "hil.boards/1", "boards": record}, [table(None, ["board", "what", "cores", "where"], rows)]
+    )
 
 
-def _doctor(args: argparse.Namespace, _: Say) -> int:
+def _doctor(_args: argparse.Namespace, _say: Say) -> Outcome:
     findings = doctor.examine()
     rows = [
         (
@@ -147,24 +168,22 @@ def _doctor(args: argparse.Namespace, _: Say) -> int:
     bad = [f for f in findings if f.needed and not f.good]
     closing = f"{len(bad)} missing: run the commands above" if bad else "ready: hil profile MODEL --board rp2040"
     views: list[RenderableType] = [
-        table(None, ["", "what", "found", "for, or the command that mends it"], rows),
+        table(None, ["", "what", "found", "for, or mended by"], rows),
         Text(closing),
     ]
-    _emit(args, {"schema": "hil.doctor/1", "findings": [vars(f) for f in findings]}, views)
-    return 4 if bad else 0
+    return Outcome({"schema": "hil.doctor/1", "findings": [vars(f) for f in findings]}, views, 4 if bad else 0)
 
 
 def _request(args: argparse.Namespace) -> api.Request:
     return api.Request(board=args.board, cores=args.cores, nodes=args.nodes, toolchain=args.toolchain)
 
 
-def _plan(args: argparse.Namespace, say: Say) -> int:
+def _plan(args: argparse.Namespace, say: Say) -> Outcome:
     record = plan_record(api.plan(args.model, _request(args), say=say))
-    _emit(args, record, plan_view(record))
-    return 0
+    return Outcome(record, plan_view(record))
 
 
-def _build(args: argparse.Namespace, say: Say) -> int:
+def _build(args: argparse.Namespace, say: Say) -> Outcome:
     deployment = api.prepare(args.model, _request(args), say=say)
     made = api.export(deployment, args.output, compile_commands=args.compile_commands)
     image = deployment.image
@@ -178,11 +197,10 @@ def _build(args: argparse.Namespace, say: Say) -> int:
         "files": [str(path) for path in made],
     }
     rows = [(path.suffix[1:] or path.name, str(path), str(path.stat().st_size)) for path in made]
-    _emit(args, record, [table(None, ["file", "path", "bytes"], rows, right=("bytes",))])
-    return 0
+    return Outcome(record, [table(None, ["file", "path", "bytes"], rows, right=("bytes",))])
 
 
-def _profile(args: argparse.Namespace, say: Say) -> int:
+def _profile(args: argparse.Namespace, say: Say) -> Outcome:
     request = api.Request(
         board=args.board,
         cores=args.cores,
@@ -197,34 +215,53 @@ def _profile(args: argparse.Namespace, say: Say) -> int:
     )
     result = api.profile(args.model, request, say=say)
     record = profile_record(result)
-    _emit(args, record, profile_view(record))
-    return 0 if result.passed else 1
+    return Outcome(record, profile_view(record), 0 if result.passed else 1)
 
 
-def _test(args: argparse.Namespace, _: Say) -> int:
+_STATUS_OF_PYTEST = {0: 0, 1: 1, 2: 130, 3: 4, 4: 2, 5: 2}
+"""pytest's exit codes as ours: failed is a bad verdict; usage, and nothing collected, are usage."""
+
+
+def _test(args: argparse.Namespace, rest: Sequence[str]) -> int:
     import pytest  # noqa: PLC0415 - the other commands start faster without it
 
     models = [f"--hil-model={path}" for path in args.models] + (["--hil-no-zoo"] if args.models else [])
-    rest = args.rest[1:] if args.rest[:1] == ["--"] else args.rest
-    return int(pytest.main(["--pyargs", "hil.suite", f"--board={args.board}", *models, *rest]))
+    status = pytest.main(["--pyargs", "hil.suite", f"--board={args.board}", *models, *rest])
+    return _STATUS_OF_PYTEST.get(int(status), int(status))
 
 
 # -- output ------------------------------------------------------------------------------------------------------------
 
 
-def _emit(args: argparse.Namespace, record: Mapping[str, Any], views: Sequence[RenderableType]) -> None:
-    if args.json is None:
-        show(Console(), views)
+def _check_writable(path: str | None) -> None:
+    """Refuse a `--json` that cannot be written before minutes are spent on what would be in it."""
+    if path is None or path == "-":
         return
-    text = json.dumps(record, indent=2, sort_keys=False, allow_nan=False) + "\n"
-    if args.json == "-":
+    target = Path(path)
+    if target.is_dir():
+        raise UsageError(f"cannot write {path}: it is a folder")
+    if not os.access(target if target.exists() else target.parent, os.W_OK):
+        why = "permission denied" if target.parent.is_dir() else f"there is no folder {target.parent}"
+        raise UsageError(f"cannot write {path}: {why}")
+
+
+def _emit(path: str | None, outcome: Outcome) -> None:
+    text = json.dumps(outcome.record, indent=2, sort_keys=False, allow_nan=False) + "\n"
+    if path == "-":
         sys.stdout.write(text)
+        sys.stdout.flush()
         return
-    try:
-        Path(args.json).write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"cannot write {args.json}: {error.strerror}") from error
-    show(Console(), views)
+    if path is not None:
+        try:
+            Path(path).write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise UsageError(f"cannot write {path}: {error.strerror}") from error
+    # Drawn first, written then: a reader that went away must not look like one of our exit statuses.
+    console = Console()
+    with console.capture() as drawn:
+        show(console, outcome.views)
+    sys.stdout.write(drawn.get())
+    sys.stdout.flush()
 
 
 @contextmanager
@@ -238,12 +275,23 @@ def _progress() -> Iterator[Say]:
         yield lambda text: status.update(Text(plain(text)))
 
 
+def _run(args: argparse.Namespace, rest: Sequence[str]) -> int:
+    if args.command == "test":
+        return _test(args, rest)
+    _check_writable(args.json)
+    with _progress() as say:
+        outcome: Outcome = args.run(args, say)
+    _emit(args.json, outcome)  # the line of progress is gone by now
+    return outcome.status
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; gives the exit status."""
-    args = parser().parse_args(argv)
+    words = list(sys.argv[1:] if argv is None else argv)
+    cut = words.index("--") if words[:1] == ["test"] and "--" in words else len(words)
+    args = parser().parse_args(words[:cut])
     try:
-        with _progress() as say:
-            return int(args.run(args, say))
+        return _run(args, words[cut + 1 :])
     except HilError as error:
         Console(stderr=True, soft_wrap=True).print(Text.assemble(("hil: ", "bold red"), plain(str(error))))
         return error.exit_status
@@ -251,4 +299,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.write("hil: interrupted; boards are freed\n")
         return 130
     except BrokenPipeError:
+        # Whoever read our output had enough. Python flushes once more at its end: let that go nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

@@ -54,7 +54,7 @@ def test_a_refusal_has_the_compilers_words(tmp_path: Path) -> None:
 
 
 def test_a_compiler_that_hangs_is_ended() -> None:
-    with pytest.raises(BuildFailed, match="compiling x: fake did not finish in 0.2 s"):
+    with pytest.raises(BuildFailed, match=r"compiling x: fake did not finish in 0\.2 s"):
         script("import time; time.sleep(600)").run([], what="compiling x", limit=0.2)
 
 
