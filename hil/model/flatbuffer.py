@@ -33,12 +33,25 @@ class Reader:
 
     def root(self) -> Table:
         """The root table."""
-        return Table(self, self.follow(0, "root table"), "root table")
+        return self.table(self.follow(0, "root table"), "root table")
+
+    def table(self, position: int, what: str) -> Table:
+        """The table at `position`, with its vtable checked."""
+        vtable = position - int(self.number(_I32, position, what))
+        vtable_size = int(self.number(_U16, vtable, f"{what}: vtable"))
+        size = int(self.number(_U16, vtable + 2, f"{what}: vtable"))
+        if vtable_size < 4 or vtable_size % 2 or vtable + vtable_size > len(self.data):
+            raise MalformedModel(f"{what}: vtable at byte {vtable} has an impossible size of {vtable_size} bytes")
+        if size < 4 or position + size > len(self.data):
+            raise MalformedModel(f"{what}: table at byte {position} ends outside the file")
+        return Table(self, position, vtable, vtable_size, size, what)
 
     def number(self, form: struct.Struct, position: int, what: str) -> int | float:
-        """One little-endian number at `position`."""
+        """One little-endian number at `position`, which is a multiple of its size, as TFLite insists."""
         if position < 0 or position + form.size > len(self.data):
             raise MalformedModel(f"{what}: byte {position} is outside the file of {len(self.data)} bytes")
+        if position % form.size:
+            raise MalformedModel(f"{what}: byte {position} is not aligned to {form.size}")
         value: int | float = form.unpack_from(self.data, position)[0]
         return value
 
@@ -71,26 +84,21 @@ class Table:
 
     reader: Reader
     position: int
+    vtable: int
+    vtable_size: int
+    size: int
     what: str
 
     def at(self, slot: int, size: int) -> int | None:
         """The position of the field, or None where the table does not have it."""
-        reader, what = self.reader, self.what
-        vtable = self.position - int(reader.number(_I32, self.position, what))
-        vtable_size = int(reader.number(_U16, vtable, f"{what}: vtable"))
-        table_size = int(reader.number(_U16, vtable + 2, f"{what}: vtable"))
-        if vtable_size < 4 or vtable_size % 2 or vtable + vtable_size > len(reader.data):
-            raise MalformedModel(f"{what}: vtable at byte {vtable} has an impossible size of {vtable_size} bytes")
-        if table_size < 4 or self.position + table_size > len(reader.data):
-            raise MalformedModel(f"{what}: table at byte {self.position} ends outside the file")
         place = 4 + 2 * slot
-        if place + 2 > vtable_size:
+        if place + 2 > self.vtable_size:
             return None
-        offset = int(reader.number(_U16, vtable + place, what))
+        offset = int(self.reader.number(_U16, self.vtable + place, self.what))
         if offset == 0:
             return None
-        if offset < 4 or offset + size > table_size:
-            raise MalformedModel(f"{what}: field {slot} lies outside its table of {table_size} bytes")
+        if offset < 4 or offset + size > self.size:
+            raise MalformedModel(f"{self.what}: field {slot} lies outside its table of {self.size} bytes")
         return self.position + offset
 
     def _integer(self, slot: int, form: struct.Struct, default: int) -> int:
@@ -123,7 +131,7 @@ class Table:
     def child(self, slot: int, what: str) -> Table | None:
         """The table that the field refers to."""
         place = self.at(slot, 4)
-        return None if place is None else Table(self.reader, self.reader.follow(place, what), what)
+        return None if place is None else self.reader.table(self.reader.follow(place, what), what)
 
     def children(self, slot: int, what: str, limit: int) -> tuple[Table, ...]:
         """The vector of tables, at most `limit`; each is called by `what` and its number."""
@@ -135,9 +143,8 @@ class Table:
             raise MalformedModel(f"{what}: {count} of them, at most {limit} are read")
         self.reader.spend(4 * count, what)
         places = (start + 4 * k for k in range(count))
-        return tuple(
-            Table(self.reader, self.reader.follow(p, f"{what} {k}"), f"{what} {k}") for k, p in enumerate(places)
-        )
+        reader = self.reader
+        return tuple(reader.table(reader.follow(p, f"{what} {k}"), f"{what} {k}") for k, p in enumerate(places))
 
     def i32s(self, slot: int, what: str) -> tuple[int, ...] | None:
         """A vector of int32, or None where it is absent."""
@@ -154,14 +161,19 @@ class Table:
         return self._vector(slot, 1, what)
 
     def text(self, slot: int, what: str) -> str | None:
-        """A string, safe to print: damaged UTF-8 and control characters become U+FFFD."""
+        """A string, safe to print: control characters become U+FFFD."""
         span = self._vector(slot, 1, what)
         if span is None:
             return None
         start, count = span
         self.reader.spend(count, what)
-        raw = self.reader.data[start : start + count].decode("utf-8", "replace")
-        return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in raw)
+        if self.reader.data[start + count : start + count + 1] != b"\0":
+            raise MalformedModel(f"{self.what}: {what}: a text that does not end where it should")
+        try:
+            text = self.reader.data[start : start + count].decode()
+        except UnicodeDecodeError:
+            raise MalformedModel(f"{self.what}: {what}: a text that is not UTF-8") from None
+        return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
 
     def _numbers(self, slot: int, form: str, size: int, what: str) -> tuple[int, ...] | None:
         span = self._vector(slot, size, what)

@@ -159,6 +159,8 @@ def _quantisation(table: Table, what: str, dtype: Dtype, shape: tuple[int, ...])
     entry = table.child(4, f"{what}: quantisation")
     if entry is None:
         return None
+    entry.f32s(0, "min")
+    entry.f32s(1, "max")
     if entry.u8(4) != 0:
         raise UnsupportedModel(f"{what}: custom or block-wise quantisation; affine is supported")
     scale, zero_point = entry.f32s(2, "scale"), entry.i64s(3, "zero point")
@@ -214,9 +216,13 @@ def _operator(index: int, table: Table, codes: tuple[_Code, ...], tensors: tuple
     if not 1 <= code.version <= kind.versions:
         raise UnsupportedModel(f"{what}: version {code.version}; versions 1 to {kind.versions} are supported")
     _check_arity(what, kind, inputs, outputs)
-    return Operator(
-        index, code.kind, code.version, inputs, outputs, read_options(code.kind, _union(table, kind, what), what)
-    )
+    # Nothing here reads these, but TFLite checks that they lie inside the file.
+    table.span(5, "custom options")
+    table.span(7, "mutating variable inputs")
+    table.i32s(8, "intermediates")
+    table.child(12, f"{what}: second options")
+    options = read_options(code.kind, _union(table, kind, what), what)
+    return Operator(index, code.kind, code.version, inputs, outputs, options)
 
 
 def for_reference(graph: Graph) -> bytes:
@@ -251,7 +257,10 @@ def _check_arity(what: str, kind: schema.Kind, inputs: tuple[int, ...], outputs:
 
 def _union(table: Table, kind: schema.Kind, what: str) -> Table | None:
     """The operator's options table. One of another operator's type, TFLite would take for none: refused."""
-    if kind.union is None or (number := table.u8(3)) == 0:
+    if (number := table.u8(3)) == 0:
+        return None
+    if kind.union is None:
+        table.child(4, f"{what}: options")
         return None
     if number != schema.UNION_NUMBERS[kind.union]:
         raise MalformedModel(f"{what}: its options are of type {number}, not {kind.union}")
@@ -270,6 +279,7 @@ def _indices(table: Table, slot: int, what: str, count: int, *, absent: bool = F
 def _check_extras(model: Table, buffers: int, tensors: int) -> None:
     """Hold metadata and signatures against the file: TFLite follows them when it loads the model."""
     model.text(3, "description")
+    model.i32s(5, "metadata buffers")
     for entry in model.children(6, "metadata", 1 << 10):
         entry.text(0, "name")
         if entry.u32(1) >= buffers:

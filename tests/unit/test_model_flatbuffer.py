@@ -131,9 +131,9 @@ def test_a_table_that_refers_to_itself_ends() -> None:
 def test_numbers_outside_are_refused_before_they_are_read() -> None:
     reader = Reader(bytes(range(16)))
     with pytest.raises(MalformedModel, match="outside"):
-        reader.number(flatbuffer._U32, 13, "x")
+        reader.number(flatbuffer._U32, 16, "x")
     with pytest.raises(MalformedModel, match="outside"):
-        reader.number(flatbuffer._U32, -1, "x")
+        reader.number(flatbuffer._U32, -4, "x")
     with pytest.raises(MalformedModel, match="outside"):
         reader.follow(0, "x")
     with pytest.raises(MalformedModel, match="outside"):
@@ -141,7 +141,20 @@ def test_numbers_outside_are_refused_before_they_are_read() -> None:
 
 
 def test_names_are_safe_to_print() -> None:
-    data = small_model().replace(b"k\0", b"\x1b\0", 1)
+    data = small_model().replace(b"\x01\0\0\0k\0", b"\x01\0\0\0\x1b\0", 1)
     names = [tensor.name for tensor in tflite.parse(data, "m").tensors]
     assert "\N{REPLACEMENT CHARACTER}" in names
     assert all(name.isprintable() for name in names)
+
+
+@pytest.mark.parametrize(
+    ("new", "words"), [(b"\x01\0\0\0\xff\0", "not UTF-8"), (b"\x01\0\0\0kk", "does not end where it should")]
+)
+def test_texts_are_whole(new: bytes, words: str) -> None:
+    with pytest.raises(MalformedModel, match=words):
+        tflite.parse(small_model().replace(b"\x01\0\0\0k\0", new, 1), "m")
+
+
+def test_alignment_is_that_of_tflite() -> None:
+    with pytest.raises(MalformedModel, match="byte 2 is not aligned to 4"):
+        Reader(bytes(16)).number(flatbuffer._U32, 2, "x")
