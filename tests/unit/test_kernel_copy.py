@@ -17,11 +17,12 @@ from hil.plan.records import Arena, Record
 from tests.support.hostile import assert_survives
 from tests.support.single import assert_exact, build, run_both, tiling
 from tests.support.tensors import ints, model
+from tests.support.tflite_writer import ModelWriter
 
 DTYPES = st.sampled_from(["int8", "int8", "float32"])
 SIZES = st.integers(1, 5)
 SEEDS = st.integers(0, 1 << 20)
-few = settings(derandomize=True, max_examples=25, deadline=None)
+few = settings(max_examples=25)
 
 
 def shapes(least: int, most: int) -> st.SearchStrategy[tuple[int, ...]]:
@@ -51,8 +52,6 @@ def test_concatenation(shape, data, dtype, seed):
 
 
 def test_concatenation_of_a_tensor_with_itself_and_of_a_constant():
-    from tests.support.tflite_writer import ModelWriter
-
     w = ModelWriter()
     x = w.activation("x", (2, 3), 0.1, 3)
     c = w.constant("c", np.arange(6, dtype=np.int8).reshape(2, 3), 0.1, 3)
@@ -148,7 +147,7 @@ def slices(draw):
     return shape, entries, masks, out
 
 
-@settings(derandomize=True, max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(slices(), DTYPES, SEEDS)
 def test_strided_slice(case, dtype, seed):
     shape, entries, masks, out = case
@@ -172,7 +171,7 @@ def alone(record: Record, arena_bytes: int, rng: np.random.Generator | None, inp
     return encode([record], [Step(0, box) for box in boxes], [inputs], outputs, arena_bytes=arena_bytes)
 
 
-@settings(derandomize=True, max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data(), st.sampled_from([1, 1, 4]), SEEDS)
 def test_copies_of_any_strides(data, unit, seed):
     """Random dense outputs, inputs walked in any order and direction, at any alignment, as random boxes."""
