@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -63,7 +64,7 @@ def test_python_versions(version: tuple[int, ...], good: bool, monkeypatch: pyte
 def test_a_cache_that_cannot_be_written_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HIL_CACHE_DIR", str(tmp_path / "not" / "yet" / "there"))
     assert named("cache").good
-    monkeypatch.setattr(doctor.os, "access", lambda *_: False)
+    monkeypatch.setattr(os, "access", lambda *_: False)
     finding = named("cache")
     assert not finding.good
     assert "HIL_CACHE_DIR" in finding.mend

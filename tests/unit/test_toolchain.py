@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from hil.errors import BuildFailed, ToolMissing
-from hil.image import toolchain
 from hil.image.toolchain import Compiler, arm_gcc, zig
 
 
@@ -83,7 +83,7 @@ def test_a_compiler_that_is_gone_is_named() -> None:
 
 
 def test_zig_missing_is_named_with_its_cure(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(toolchain.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     with pytest.raises(ToolMissing) as caught:
         zig()
     assert caught.value.hint == "pip install ziglang"
