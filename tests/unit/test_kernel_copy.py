@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pytest
@@ -35,7 +36,7 @@ def put(shape: tuple[int, ...], axis: int, size: int) -> tuple[int, ...]:
 
 @few
 @given(shapes(1, 6).flatmap(lambda s: st.tuples(st.just(s), st.permutations(range(len(s))))), DTYPES, SEEDS)
-def test_transpose(case, dtype, seed):
+def test_transpose(case: Any, dtype: str, seed: int) -> None:
     shape, order = case
     negative = [axis - len(shape) * (seed >> k & 1) for k, axis in enumerate(order)]
     assert_exact(model("TRANSPOSE", [shape, ints(*negative)], [tuple(shape[a] for a in order)], dtype), seed)
@@ -43,7 +44,7 @@ def test_transpose(case, dtype, seed):
 
 @few
 @given(shapes(1, 5), st.data(), DTYPES, SEEDS)
-def test_concatenation(shape, data, dtype, seed):
+def test_concatenation(shape: tuple[int, ...], data: st.DataObject, dtype: str, seed: int) -> None:
     axis = data.draw(st.integers(-len(shape), len(shape) - 1))
     at = axis % len(shape)
     sizes = data.draw(st.lists(SIZES, min_size=1, max_size=4))
@@ -51,7 +52,7 @@ def test_concatenation(shape, data, dtype, seed):
     assert_exact(model("CONCATENATION", parts, [put(shape, at, sum(sizes))], dtype, axis=axis), seed)
 
 
-def test_concatenation_of_a_tensor_with_itself_and_of_a_constant():
+def test_concatenation_of_a_tensor_with_itself_and_of_a_constant() -> None:
     w = ModelWriter()
     x = w.activation("x", (2, 3), 0.1, 3)
     c = w.constant("c", np.arange(6, dtype=np.int8).reshape(2, 3), 0.1, 3)
@@ -62,7 +63,7 @@ def test_concatenation_of_a_tensor_with_itself_and_of_a_constant():
 
 @few
 @given(shapes(1, 5), st.data(), DTYPES, SEEDS)
-def test_split_into_equal_parts(shape, data, dtype, seed):
+def test_split_into_equal_parts(shape: tuple[int, ...], data: st.DataObject, dtype: str, seed: int) -> None:
     axis = data.draw(st.integers(-len(shape), len(shape) - 1))
     count = data.draw(st.integers(1, 4))
     whole = put(shape, axis % len(shape), shape[axis] * count)
@@ -71,7 +72,7 @@ def test_split_into_equal_parts(shape, data, dtype, seed):
 
 @few
 @given(shapes(1, 5), st.data(), DTYPES, SEEDS)
-def test_split_by_sizes(shape, data, dtype, seed):
+def test_split_by_sizes(shape: tuple[int, ...], data: st.DataObject, dtype: str, seed: int) -> None:
     axis = data.draw(st.integers(-len(shape), len(shape) - 1))
     sizes = data.draw(st.lists(SIZES, min_size=1, max_size=4))
     rest = data.draw(st.integers(0, len(sizes)))
@@ -84,7 +85,7 @@ def test_split_by_sizes(shape, data, dtype, seed):
 
 @few
 @given(shapes(0, 4), st.data(), DTYPES, SEEDS)
-def test_pack_and_unpack(shape, data, dtype, seed):
+def test_pack_and_unpack(shape: tuple[int, ...], data: st.DataObject, dtype: str, seed: int) -> None:
     axis = data.draw(st.integers(-len(shape) - 1, len(shape)))
     count = data.draw(st.integers(1, 4))
     at = axis % (len(shape) + 1)
@@ -95,23 +96,25 @@ def test_pack_and_unpack(shape, data, dtype, seed):
 
 @few
 @given(shapes(1, 5), st.data(), DTYPES, SEEDS)
-def test_pad(shape, data, dtype, seed):
+def test_pad(shape: tuple[int, ...], data: st.DataObject, dtype: str, seed: int) -> None:
     paddings = data.draw(
         st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=len(shape), max_size=len(shape))
     )
     table = np.array(paddings, np.int64 if seed & 1 else np.int32)
     padded = tuple(size + before + after for size, (before, after) in zip(shape, paddings, strict=True))
     zero = data.draw(st.integers(-128, 127))  # of the output alone: the bytes are copied, whatever they mean
-    out = padded if dtype == "float32" else (padded, 0.1, zero)
+    out: Any = padded if dtype == "float32" else (padded, 0.1, zero)
     assert_exact(model("PAD", [shape, table], [out], dtype), seed)
 
 
 @st.composite
-def slices(draw):
+def slices(draw: Any) -> Any:
     """A slice in numpy's terms and the operator's: (input shape, begin, end, strides, masks, output shape)."""
     shape = draw(shapes(1, 4))
     masks = dict.fromkeys(("begin_mask", "end_mask", "ellipsis_mask", "new_axis_mask", "shrink_axis_mask"), 0)
-    entries, index, named = [], [], 0
+    entries: list[tuple[int, int, int]] = []
+    index: list[Any] = []
+    named = 0
     cut = draw(st.integers(0, len(shape)))
     ellipsis_at = draw(st.integers(-1, cut)) if cut < len(shape) else -1
     for k in range(cut + 1):
@@ -149,7 +152,7 @@ def slices(draw):
 
 @settings(max_examples=80)
 @given(slices(), DTYPES, SEEDS)
-def test_strided_slice(case, dtype, seed):
+def test_strided_slice(case: Any, dtype: str, seed: int) -> None:
     shape, entries, masks, out = case
     if not entries:  # an empty vector is no tensor
         return
@@ -157,8 +160,8 @@ def test_strided_slice(case, dtype, seed):
     assert_exact(model("STRIDED_SLICE", [shape, begin, end, strides], [out], dtype, **masks), seed)
 
 
-def test_strided_slice_with_ends_that_count_from_the_start():
-    inputs = [(5, 6), ints(1, -4), ints(2, 3), ints(1, 2)]
+def test_strided_slice_with_ends_that_count_from_the_start() -> None:
+    inputs: list[Any] = [(5, 6), ints(1, -4), ints(2, 3), ints(1, 2)]
     assert_exact(model("STRIDED_SLICE", inputs, [(2, 2)], offset=True))
 
 
@@ -173,7 +176,7 @@ def alone(record: Record, arena_bytes: int, rng: np.random.Generator | None, inp
 
 @settings(max_examples=60)
 @given(st.data(), st.sampled_from([1, 1, 4]), SEEDS)
-def test_copies_of_any_strides(data, unit, seed):
+def test_copies_of_any_strides(data: st.DataObject, unit: int, seed: int) -> None:
     """Random dense outputs, inputs walked in any order and direction, at any alignment, as random boxes."""
     rng = np.random.default_rng(seed)
     dims = tuple(data.draw(st.lists(st.integers(1, 9), min_size=6, max_size=6)))
@@ -204,7 +207,7 @@ def test_copies_of_any_strides(data, unit, seed):
 
 @few
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(-128, 127), SEEDS)
-def test_fills(rows, channels, value, seed):
+def test_fills(rows: int, channels: int, value: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     out = int(rng.integers(1, 9))
     arena_bytes = (out + rows * channels + 7) // 4 * 4
@@ -228,6 +231,6 @@ def test_fills(rows, channels, value, seed):
     ],
     ids=["pad", "slice", "transpose"],
 )
-def test_damaged_records_do_no_harm(data, seed):
+def test_damaged_records_do_no_harm(data: bytes, seed: int) -> None:
     graph = parse(data, "damaged")
     assert_survives(build(graph, lower(graph), tiles=np.random.default_rng(seed)), seed)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import struct
 import zlib
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -24,11 +26,11 @@ OUTPUTS = {"SOFTMAX": (1 / 256, -128), "LOG_SOFTMAX": (1 / 16, 127)}
 KINDS = pytest.mark.parametrize("kind", OUTPUTS)
 
 
-def softmax(kind: str, shape: tuple[int, ...], scale: float, **options) -> bytes:
+def softmax(kind: str, shape: tuple[int, ...], scale: float, **options: Any) -> bytes:
     return model(kind, [(shape, scale, 7)], [(shape, *OUTPUTS[kind])], **options)
 
 
-def rows(shape: tuple[int, ...], spread: int, seed: int) -> np.ndarray:
+def rows(shape: tuple[int, ...], spread: int, seed: int) -> npt.NDArray[Any]:
     """Rows whose values lie within a spread of their own, somewhere in int8."""
     rng = np.random.default_rng(seed)
     low = rng.integers(-128, 128 - spread + 1, (*shape[:-1], 1))
@@ -43,54 +45,54 @@ def rows(shape: tuple[int, ...], spread: int, seed: int) -> np.ndarray:
     st.integers(1, 256),
     SEEDS,
 )
-def test_any_scale(kind, shape, scale, spread, seed):
-    beta = {"beta": [1.0, 0.3, 2.5][seed % 3]} if kind == "SOFTMAX" else {}
+def test_any_scale(kind: str, shape: tuple[int, ...], scale: float, spread: int, seed: int) -> None:
+    beta: dict[str, Any] = {"beta": [1.0, 0.3, 2.5][seed % 3]} if kind == "SOFTMAX" else {}
     assert_exact(softmax(kind, shape, scale, **beta), seed, [rows(shape, spread, seed)])
 
 
 @KINDS
 @pytest.mark.parametrize("scale", [2.0**-26 * 1.5, 2.0**-25, 2.0**-3, 0.5, 1.0, 15.9, 16.0, 31.0, 32.0, 1e9])
-def test_the_ends_of_the_range_of_scales(kind, scale):
+def test_the_ends_of_the_range_of_scales(kind: str, scale: float) -> None:
     shape = (4, 33)
     assert_exact(softmax(kind, shape, scale), 0, [rows(shape, 200, 1)])
 
 
 @KINDS
 @pytest.mark.parametrize("channels", [511, 1000, 4095])
-def test_many_channels(kind, channels):
+def test_many_channels(kind: str, channels: int) -> None:
     values = np.full((2, channels), -128, np.int8)
     values[:, :511] = rows((2, 511), 20, channels)
     assert_exact(softmax(kind, (2, channels), 0.3), 0, [values])
 
 
-def test_where_the_reference_gives_up_all_quotients_round_to_zero():
+def test_where_the_reference_gives_up_all_quotients_round_to_zero() -> None:
     graph = parse(softmax("SOFTMAX", (1, 600), 0.1), "m")
     (out,) = run_both(build(graph, lower(graph)), [np.zeros((1, 600), np.int8)])
     assert set(np.frombuffer(out, np.int8)) == {-128}
 
 
 @KINDS
-def test_every_pair_of_values(kind):
+def test_every_pair_of_values(kind: str) -> None:
     pairs = np.stack(np.meshgrid(np.arange(-128, 128), np.arange(-128, 128, 5)), -1).reshape(-1, 2).astype(np.int8)
     assert_exact(softmax(kind, pairs.shape, 0.07), 0, [pairs])
 
 
 @settings(max_examples=200)
 @given(st.integers(0, (1 << 31) - 1))
-def test_the_reciprocal_in_c_and_numpy(value):
+def test_the_reciprocal_in_c_and_numpy(value: int) -> None:
     # Not saturating where the reference does not: numpy has room that C has not.
     assert library().hil_reciprocal_of_one_plus(value) == int(reciprocal_of_one_plus(np.array([value]))[0])
 
 
 @settings(max_examples=200)
 @given(st.integers(1 << 19, (1 << 31) - 1))
-def test_the_logarithm_in_c_numpy_and_truth(value):
+def test_the_logarithm_in_c_numpy_and_truth(value: int) -> None:
     raw = int(log_of_at_least_one(np.array([value]))[0])
     assert library().hil_log_of_at_least_one(value) == raw
     assert raw / 2**26 == pytest.approx(np.log(value / 2**19), abs=1e-6)
 
 
-def test_the_exponential_is_one():
+def test_the_exponential_is_one() -> None:
     values = -np.arange(0, 1 << 31, 997_331, dtype=np.int64)
     assert exp_of_negative(values) / 2**31 == pytest.approx(np.exp(values / 2**26), abs=3e-7)
 
@@ -111,14 +113,14 @@ def test_the_exponential_is_one():
         (model("SOFTMAX", [((), 0.1, 0)], [((), 1 / 256, -128)]), MalformedModel, "no dimension"),
     ],
 )
-def test_what_is_refused(data, error, words):
+def test_what_is_refused(data: bytes, error: type[Exception], words: str) -> None:
     with pytest.raises(error, match=words):
         lower(parse(data, "m"))
 
 
 @KINDS
 @pytest.mark.skipif(sanitizing_compiler() is None, reason="no gcc or clang with the address sanitizer")
-def test_an_output_that_overlaps_the_input_stays_inside_the_tables(kind):
+def test_an_output_that_overlaps_the_input_stays_inside_the_tables(kind: str) -> None:
     graph = parse(softmax(kind, (1, 9), 0.1), "m")
     program = build(graph, lower(graph))
     data = bytearray(program.data)
@@ -132,6 +134,6 @@ def test_an_output_that_overlaps_the_input_stays_inside_the_tables(kind):
 
 @KINDS
 @pytest.mark.parametrize("seed", range(2))
-def test_damaged_records_do_no_harm(kind, seed):
+def test_damaged_records_do_no_harm(kind: str, seed: int) -> None:
     graph = parse(softmax(kind, (5, 9), 0.1), "damaged")
     assert_survives(build(graph, lower(graph), tiles=np.random.default_rng(seed)), seed)

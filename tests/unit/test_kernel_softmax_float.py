@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -39,21 +40,21 @@ def run_all(data: bytes, values: np.ndarray, seed: int) -> list[np.ndarray]:
 def assert_close(data: bytes, values: np.ndarray, seed: int = 0) -> None:
     (wanted,) = reference(data, [values])
     for got in run_all(data, values, seed):
-        np.testing.assert_allclose(got, wanted, rtol=TOLERANCE, atol=1e-44, equal_nan=True)
+        np.testing.assert_allclose(got, wanted.astype(np.float32), rtol=TOLERANCE, atol=1e-44, equal_nan=True)
 
 
 @KINDS
 @settings(max_examples=60)
 @given(st.lists(st.integers(1, 4), max_size=3), st.integers(1, 300), st.floats(-6, 2.5), st.integers(0, 1 << 20))
-def test_any_spread(kind, outer, channels, spread, seed):
+def test_any_spread(kind: str, outer: list[int], channels: int, spread: float, seed: int) -> None:
     shape = (*outer, channels)
     values = (np.random.default_rng(seed).standard_normal(shape) * 10.0**spread).astype(np.float32)
-    beta = {"beta": [1.0, 0.3, 2.5][seed % 3]} if kind == "SOFTMAX" else {}
+    beta: dict[str, Any] = {"beta": [1.0, 0.3, 2.5][seed % 3]} if kind == "SOFTMAX" else {}
     assert_close(model(kind, [shape], [shape], FLOAT, **beta), values, seed)
 
 
 @KINDS
-def test_extreme_values(kind):
+def test_extreme_values(kind: str) -> None:
     top = float(np.finfo(np.float32).max)
     values = np.array(
         [
@@ -69,7 +70,7 @@ def test_extreme_values(kind):
 def c_function(name: str) -> Callable[[float], float]:
     function = getattr(library(), name)
     function.restype, function.argtypes = ctypes.c_float, [ctypes.c_float]
-    return function
+    return cast("Callable[[float], float]", function)
 
 
 def worst_ulp(function: Callable[[float], float], exact: np.ufunc, values: np.ndarray) -> float:
@@ -78,7 +79,7 @@ def worst_ulp(function: Callable[[float], float], exact: np.ufunc, values: np.nd
     return float(np.max(np.abs(got - wanted) / np.spacing(np.abs(wanted).astype(np.float32)).astype(np.float64)))
 
 
-def test_the_exponential_is_right_to_the_last_place():
+def test_the_exponential_is_right_to_the_last_place() -> None:
     rng = np.random.default_rng(0)
     parts = [-rng.uniform(0, 104, 8000), -rng.uniform(0, 1, 4000), -(10.0 ** rng.uniform(-12, 0, 4000))]
     values = np.concatenate(parts).astype(np.float32)
@@ -88,7 +89,7 @@ def test_the_exponential_is_right_to_the_last_place():
     assert np.isnan(function(float("nan")))
 
 
-def test_the_logarithm_is_right_to_the_last_place():
+def test_the_logarithm_is_right_to_the_last_place() -> None:
     rng = np.random.default_rng(1)
     steps = 1 + np.arange(1, 3000) * 2.0**-23
     values = np.concatenate([steps, 2.0 ** rng.uniform(0, 28, 8000), rng.uniform(1.3, 1.5, 4000), [2.0, 4095.0]])
@@ -104,7 +105,8 @@ def chain(*kinds: str) -> bytes:
     w = ModelWriter("chain")
     at = first = w.activation("x", (2, 6), dtype=FLOAT)
     for kind in kinds:
-        inputs, options = [at], {}
+        inputs: list[int] = [at]
+        options: dict[str, Any] = {}
         if kind == "RESHAPE":
             options["new_shape"] = (2, 6)
         at = (
@@ -115,7 +117,7 @@ def chain(*kinds: str) -> bytes:
 
 
 @KINDS
-def test_a_float_softmax_is_the_last_that_computes(kind):
+def test_a_float_softmax_is_the_last_that_computes(kind: str) -> None:
     lower(parse(chain(kind, "RESHAPE"), "m"))
     for rest in (["QUANTIZE"], ["RESHAPE", "QUANTIZE"], ["RESHAPE", "SOFTMAX"]):
         with pytest.raises(UnsupportedModel, match="as the last step"):
@@ -123,6 +125,6 @@ def test_a_float_softmax_is_the_last_that_computes(kind):
 
 
 @KINDS
-def test_damaged_records_do_no_harm(kind):
+def test_damaged_records_do_no_harm(kind: str) -> None:
     graph = parse(model(kind, [(5, 9)], [(5, 9)], FLOAT), "damaged")
     assert_survives(build(graph, lower(graph), tiles=np.random.default_rng(3)), 3)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -17,7 +20,14 @@ OTHER = (0.2, 3)
 UNSUPPORTED, MALFORMED = UnsupportedModel, MalformedModel
 
 
-def slice_of(shape, begin, end, strides, out, **masks):
+def slice_of(
+    shape: tuple[int, ...],
+    begin: Sequence[int],
+    end: Sequence[int],
+    strides: Sequence[int],
+    out: tuple[int, ...],
+    **masks: Any,
+) -> bytes:
     return model("STRIDED_SLICE", [shape, ints(*begin), ints(*end), ints(*strides)], [out], **masks)
 
 
@@ -70,7 +80,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("data", "error", "words"), REFUSED)
-def test_what_is_refused(data, error, words):
+def test_what_is_refused(data: bytes, error: type[Exception], words: str) -> None:
     with pytest.raises(error, match=words):
         lower(parse(data, "m"))
 
@@ -93,13 +103,13 @@ def test_what_is_refused(data, error, words):
         slice_of((2, 3), [0, 0], [9, 9], [1, 1], (1, 2, 3), new_axis_mask=1),
     ],
 )
-def test_what_is_only_another_name(data):
+def test_what_is_only_another_name(data: bytes) -> None:
     graph = parse(data, "m")
     assert lower(graph).aliases == {graph.outputs[0]: Act(graph.inputs[0])}
     assert_exact(data)
 
 
-def test_the_new_name_of_a_constant_is_the_constant():
+def test_the_new_name_of_a_constant_is_the_constant() -> None:
     w = ModelWriter()
     x = w.activation("x", (2, 3), 0.1, 3)
     c = w.constant("c", np.arange(6, dtype=np.int8), 0.1, 3)
@@ -116,7 +126,7 @@ def test_the_new_name_of_a_constant_is_the_constant():
     assert_exact(data)
 
 
-def test_a_shape_that_the_model_computes_is_refused():
+def test_a_shape_that_the_model_computes_is_refused() -> None:
     w = ModelWriter()
     x = w.activation("x", (2, 3), 0.1, 3)
     shape = w.activation("shape", (2,), dtype="int32")
