@@ -58,7 +58,7 @@ class Builder:
         """An activation in the quantisation of another."""
         return self.tensor(what, shape, spread=self.spread[source], scale=self.scale[source], zero=self.zero[source])
 
-    def ints(self, values: Sequence[int] | int, dtype: Any = np.int32) -> int:
+    def ints(self, values: Any, dtype: Any = np.int32) -> int:
         """A constant of plain integers: axes, shapes, paddings."""
         return self.writer.constant(self.name_of("ints"), np.asarray(values, dtype))
 
