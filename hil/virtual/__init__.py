@@ -13,6 +13,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import json
+import select
 import selectors
 import subprocess
 import sys
@@ -74,8 +75,11 @@ class VirtualBoard:
 
     @property
     def alive(self) -> bool:
-        """Whether the process runs."""
-        return self._process.poll() is None
+        """Whether the process runs. One that is being torn down, its sockets closed already, does not."""
+        if self._process.poll() is not None or self._process.stdout is None:
+            return False
+        ended, _, _ = select.select([self._process.stdout], [], [], 0)  # after the greeting only its end is readable
+        return not ended
 
     def diagnostics(self) -> str:
         """The last lines that the board's process wrote to standard error."""

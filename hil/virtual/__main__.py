@@ -14,11 +14,9 @@ import sys
 from pathlib import Path
 from types import FrameType
 
-from hil.errors import HilError, UsageError
+from hil.errors import HilError
+from hil.image.elf import Elf
 from hil.virtual import names
-from hil.virtual.elf import Segment, segments
-
-_LARGEST_ELF = 64 << 20
 
 
 def _address(text: str) -> tuple[str, int]:
@@ -26,15 +24,6 @@ def _address(text: str) -> tuple[str, int]:
     if not host or not port.isdecimal() or int(port) > 65535:
         raise argparse.ArgumentTypeError(f"{text!r} is not HOST:PORT")
     return host.strip("[]"), int(port)
-
-
-def _load(path: Path) -> tuple[Segment, ...]:
-    try:
-        if path.stat().st_size > _LARGEST_ELF:
-            raise UsageError(f"{path} is larger than {_LARGEST_ELF} bytes")
-        return segments(path.read_bytes(), str(path))
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror}") from error
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
@@ -52,10 +41,11 @@ def main() -> int:
     signal.signal(signal.SIGTERM, _stop)
     signal.signal(signal.SIGINT, _stop)
     try:
-        from hil.virtual.rp2040.board import Rp2040  # noqa: PLC0415  loads unicorn
+        from hil.virtual.rp2040.board import Rp2040, flash_image  # noqa: PLC0415  loads unicorn
         from hil.virtual.server import Server  # noqa: PLC0415
 
-        server = Server(Rp2040(_load(arguments.elf)), *arguments.listen)
+        flash = flash_image(Elf(arguments.elf).segments, arguments.elf.name)
+        server = Server(Rp2040(flash), *arguments.listen)
     except HilError as error:
         print(f"virtual {arguments.board}: {error}", file=sys.stderr)
         return error.exit_status

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from hil import cache
+from hil.image.elf import Elf, flat
 from hil.image.toolchain import zig
-from hil.virtual.elf import Segment, segments
 from hil.virtual.rp2040.board import Rp2040
 from hil.virtual.rp2040.native import RAN_TO_LIMIT
 
@@ -40,7 +40,7 @@ def with_checksum(stage: bytes) -> bytes:
     return body + struct.pack("<I", crc32_mpeg2(body))
 
 
-def assembled(code: Sequence[int], handlers: Mapping[int, Sequence[int]] | None = None) -> tuple[Segment, ...]:
+def assembled(code: Sequence[int], handlers: Mapping[int, Sequence[int]] | None = None) -> bytes:
     """A flash image that runs the halfwords `code` from 0x10000200; `handlers`: exception number to code.
 
     Handlers lie at 0x10000800 + 256 * number. Vectors without one lead to a loop at 0x100001fe.
@@ -55,10 +55,10 @@ def assembled(code: Sequence[int], handlers: Mapping[int, Sequence[int]] | None 
         table[number] = FLASH + at + 1
         image[at : at + 2 * len(handler)] = struct.pack(f"<{len(handler)}H", *handler)
     image[0x100:0x140] = struct.pack("<16I", *table)
-    return (Segment(FLASH, bytes(image)),)
+    return bytes(image)
 
 
-def built(name: str) -> tuple[Segment, ...]:
+def built(name: str) -> bytes:
     """The flash image of tests/virtual/programs/NAME.c."""
     compiler = zig()
     key = cache.digest(cache.tree_digest(PROGRAMS), name, compiler.version, repr(_FLAGS))
@@ -69,26 +69,17 @@ def built(name: str) -> tuple[Segment, ...]:
         compiler.run([*_FLAGS, *sources, script, "-o", folder / "program.elf"], what=f"test program {name}")
 
     path = cache.entry("test-programs", key, make) / "program.elf"
-    flash = bytearray(0x10000)
-    for segment in segments(path.read_bytes(), name):
-        start = segment.address - FLASH
-        flash[start : start + len(segment.data)] = segment.data
-    flash[:256] = with_checksum(bytes(flash[:252]))
-    return (Segment(FLASH, bytes(flash)),)
+    image = flat(Elf(path).segments, FLASH)
+    return with_checksum(image[:252]) + image[256:]
 
 
-def elf(image: tuple[Segment, ...]) -> bytes:
-    """An ELF file with just these segments."""
-    offset = 52 + 32 * len(image)
+def elf(image: bytes, address: int = FLASH) -> bytes:
+    """An ELF file with one segment."""
+    size = len(image)
     header = struct.pack(
-        "<16sHHIIIIIHHHHHH", b"\x7fELF\x01\x01\x01", 2, 40, 1, FLASH, 52, 0, 0x05000000, 52, 32, len(image), 0, 0, 0
+        "<16sHHIIIIIHHHHHH", b"\x7fELF\x01\x01\x01", 2, 40, 1, address, 52, 0, 0x05000000, 52, 32, 1, 0, 0, 0
     )
-    table, data = b"", b""
-    for segment in image:
-        size = len(segment.data)
-        table += struct.pack("<8I", 1, offset + len(data), segment.address, segment.address, size, size, 5, 4)
-        data += segment.data
-    return header + table + data
+    return header + struct.pack("<8I", 1, 84, address, address, size, size, 5, 4) + image
 
 
 DONE = 0xD03E

@@ -260,16 +260,15 @@ def test_lockup(code: list[int], handlers: dict[int, list[int]]) -> None:
 
 @pytest.mark.parametrize("damage", [0, 100, 251, 252, 255])
 def test_a_second_stage_with_a_bad_checksum_is_not_run(damage: int) -> None:
-    (segment,) = built("echo")
-    image = bytearray(segment.data)
+    image = bytearray(built("echo"))
     image[damage] ^= 0x10
-    board = Rp2040((type(segment)(FLASH, bytes(image)),))
+    board = Rp2040(bytes(image))
     run_to_idle(board)
     assert board.state().pc[0] in BOOTSEL
 
 
 def test_blank_flash_stays_in_bootsel() -> None:
-    board = Rp2040(())
+    board = Rp2040(b"")
     run_to_idle(board)
     assert board.state().pc[0] in BOOTSEL
 
@@ -310,7 +309,7 @@ def test_code_in_ram_can_be_rewritten() -> None:
 
 
 def test_reads_stay_inside_memory() -> None:
-    board = Rp2040(())
+    board = Rp2040(b"")
     assert board.read(0x2004_1FFC, 4) is not None
     assert board.read(0x2004_1FFD, 4) is None
     assert board.read(0x1300_0000, 4) == b"\xff" * 4

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -13,12 +14,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 import hil.virtual
 from hil.errors import BoardMissing, LinkLost, LinkTimeout, UsageError
-from hil.virtual.elf import Segment, segments
 from hil.virtual.probe import LONGEST_REQUEST, Probe
 from tests.support.virtual_programs import FLASH, built, elf
 
@@ -188,7 +186,6 @@ def raw_probe(board: hil.virtual.VirtualBoard) -> socket.socket:
 
 
 def test_stop_ends_the_process(board: hil.virtual.VirtualBoard) -> None:
-    assert board.alive
     board.stop()
     assert not board.alive
     board.stop()
@@ -197,10 +194,8 @@ def test_stop_ends_the_process(board: hil.virtual.VirtualBoard) -> None:
 def test_killing_it_is_unplugging_it(board: hil.virtual.VirtualBoard) -> None:
     with plug(board) as link:
         os.kill(board.pid, signal.SIGKILL)
-        try:
+        with contextlib.suppress(ConnectionResetError):  # the other way in which a socket says the same
             assert link.recv(1) == b""
-        except ConnectionResetError:
-            pass  # the other way in which a socket says the same
     with pytest.raises(LinkLost):
         board.probe.clock()
 
@@ -232,7 +227,7 @@ def test_it_never_outlives_its_owner(tmp_path: Path, program: str) -> None:
 
 def test_diagnostics_name_a_fault(tmp_path: Path) -> None:
     path = tmp_path / "blank.elf"
-    path.write_bytes(elf((Segment(FLASH, b"\xff" * 1024),)))
+    path.write_bytes(elf(b"\xff" * 1024))
     with hil.virtual.start("rp2040", path, limit=LIMIT) as board:
         board.probe.wait_idle()
         deadline = time.monotonic() + LIMIT
@@ -244,12 +239,13 @@ def test_diagnostics_name_a_fault(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "why"),
     [
-        (None, "cannot read"),
+        (None, "cannot be read"),
         (b"MZ", "not a 32-bit"),
-        (elf((Segment(0x2000_0000, b"1234"),)), "not in flash"),
-        (elf((Segment(FLASH + 0x20_0000 - 2, b"1234"),)), "not in flash"),
+        (elf(b""), "nothing to load"),
+        (elf(b"1234", 0x2000_0000), "not in flash"),
+        (elf(b"1234", FLASH + 0x20_0000 - 2), "not in flash"),
     ],
-    ids=["missing", "not an ELF", "in RAM", "past the end"],
+    ids=["missing", "not an ELF", "empty", "in RAM", "past the end"],
 )
 def test_what_cannot_start_says_why(tmp_path: Path, data: bytes | None, why: str) -> None:
     path = tmp_path / "x.elf"
@@ -257,17 +253,6 @@ def test_what_cannot_start_says_why(tmp_path: Path, data: bytes | None, why: str
         path.write_bytes(data)
     with pytest.raises(BoardMissing, match=why):
         hil.virtual.start("rp2040", path, limit=LIMIT)
-
-
-@given(st.binary(max_size=200), st.integers(0, 90), st.integers(0, 255))
-def test_a_damaged_elf_is_refused_or_read(tail: bytes, at: int, value: int) -> None:
-    data = bytearray(elf((Segment(FLASH, b"0123456789"),)) + tail)
-    data[at] = value
-    try:
-        found = segments(bytes(data), "x.elf")
-    except UsageError:
-        return
-    assert all(len(segment.data) <= len(data) for segment in found)
 
 
 def test_a_probe_that_does_not_answer_is_an_error() -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from hil.errors import InfrastructureError, UsageError
-from hil.virtual.elf import Segment
+from hil.image.elf import Segment, flat
 from hil.virtual.rp2040 import native
 from hil.virtual.rp2040.build import ROM_BYTES, boot_rom, native_library
 
@@ -30,36 +30,39 @@ class State:
     hz: int
 
 
+def flash_image(segments: tuple[Segment, ...], name: str) -> bytes:
+    """What a flasher would write, from the start of flash; raise `UsageError` naming `name` if that cannot be."""
+    if not segments:
+        raise UsageError(f"{name} has nothing to load")
+    for segment in segments:
+        start = segment.physical - FLASH_BASE
+        if start < 0 or start + len(segment.data) > FLASH_BYTES:
+            raise UsageError(
+                f"{name}: {len(segment.data)} bytes at {segment.physical:#010x} are not in flash "
+                f"({FLASH_BASE:#010x}, {FLASH_BYTES} bytes)"
+            )
+    return flat(segments, FLASH_BASE)
+
+
 class Rp2040:
-    """One chip with `flash` programmed. Nothing happens except in `run`.
+    """One chip with `flash` at the start of its flash. Nothing happens except in `run`.
 
     `skip=False` runs polling loops in full instead of skipping them: slower, never idle, otherwise the same.
     """
 
-    def __init__(self, flash: tuple[Segment, ...], *, skip: bool = True) -> None:
+    def __init__(self, flash: bytes, *, skip: bool = True) -> None:
         self._machine: int | None = None
         self._rom = mmap.mmap(-1, ROM_BYTES)
         self._flash = mmap.mmap(-1, FLASH_BYTES)
         self._ram = mmap.mmap(-1, RAM_BYTES)
         self._rom[:] = boot_rom()
-        self._flash[:] = b"\xff" * FLASH_BYTES
-        for segment in flash:
-            self._program(segment)
+        self._flash[:] = flash.ljust(FLASH_BYTES, b"\xff")
         self._lib = native.load(native_library())
         self._machine = self._lib.machine_open(_address(self._rom), _address(self._flash), _address(self._ram))
         if not self._machine:
             raise InfrastructureError("unicorn refused to be a virtual RP2040")
         self._lib.machine_skip(self._machine, skip)
         self._buffer = ctypes.create_string_buffer(_CHUNK)
-
-    def _program(self, segment: Segment) -> None:
-        start = segment.address - FLASH_BASE
-        if start < 0 or start + len(segment.data) > FLASH_BYTES:
-            raise UsageError(
-                f"{len(segment.data)} bytes at {segment.address:#010x} are not in flash "
-                f"({FLASH_BASE:#010x}, {FLASH_BYTES} bytes)"
-            )
-        self._flash[start : start + len(segment.data)] = segment.data
 
     def close(self) -> None:
         """Give the emulator's memory back. The object is of no use afterwards."""

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from hil import cache
 from hil.errors import BuildFailed, ToolMissing
+from hil.image.elf import Elf, flat
 from hil.image.toolchain import zig
-from hil.virtual.elf import segments
 
 _HERE = Path(__file__).resolve().parent
 _NATIVE = _HERE.parent / "native"
@@ -77,13 +77,10 @@ def boot_rom() -> bytes:
         compiler.run(
             [*_ROM_FLAGS, _BOOTROM / "rom.S", _BOOTROM / "rom.c", script, "-o", elf], what="the RP2040 boot ROM"
         )
-        rom = bytearray(ROM_BYTES)
-        for segment in segments(elf.read_bytes(), "rom.elf"):
-            end = segment.address + len(segment.data)
-            if end > ROM_BYTES:
-                raise BuildFailed(f"the RP2040 boot ROM ends at {end:#x}, it has {ROM_BYTES:#x} bytes")
-            rom[segment.address : end] = segment.data
-        (folder / "rom.bin").write_bytes(rom)
+        rom = flat(Elf(elf).segments, 0)
+        if len(rom) > ROM_BYTES:
+            raise BuildFailed(f"the RP2040 boot ROM is {len(rom)} bytes, there is room for {ROM_BYTES}")
+        (folder / "rom.bin").write_bytes(rom.ljust(ROM_BYTES, b"\0"))
 
     return (cache.entry("virtual-rom", key, make) / "rom.bin").read_bytes()
 
