@@ -57,7 +57,7 @@ def test_leaky_relu(scale: float, factor: float, zero: int, out_zero: int, alpha
 
 
 @settings(max_examples=60)
-@given(scales(-12, 6), st.floats(-7, 10), ZEROS, ZEROS)
+@given(scales(-28, 20), st.floats(-7, 28), ZEROS, ZEROS)
 def test_hard_swish(scale: float, factor: float, zero: int, out_zero: int) -> None:
     out = float(np.float32(scale * 2.0**factor))
     assume(np.float32(scale / 128) / np.float32(out) < 0.999)

@@ -71,6 +71,7 @@ REFUSED = [
     (slice_of((4, 2), [1], [1], [-1], (2,), shrink_axis_mask=1), UNSUPPORTED, "negative stride"),
     (slice_of((4,), [1], [9], [1], (9,), offset=True), MALFORMED, "outside"),
     (slice_of((4, 2), [1], [1], [1], (1, 2), offset=True), UNSUPPORTED, "count from the start"),
+    (slice_of((4,), [3], [-2], [-1], (2,), offset=True), UNSUPPORTED, "count from the start"),
     (slice_of((4, 2), [0, 0, 0], [1, 1, 1], [1, 1, 1], (1, 1), ellipsis_mask=2), UNSUPPORTED, "stands for no dim"),
     (slice_of((4, 2), [0, 0], [1, 1], [1, 1], (4, 2), ellipsis_mask=3), MALFORMED, "ellipsis mask"),
     (slice_of((4, 2), [0], [1], [1], (1, 2), new_axis_mask=2), MALFORMED, "new axis mask"),

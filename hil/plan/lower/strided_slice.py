@@ -105,8 +105,10 @@ def _axes(context: Context, options: StridedSlice) -> list[_Axis | None]:
         context.unsupported(f"{len(sizes) + added} dimensions (supported: {_MAX_DIMS})", context.input(0))
     if options.ellipsis_mask and missing == 0:
         context.unsupported("an ellipsis that stands for no dimension, which the reference takes for one")
-    if options.offset and not len(named) == len(begin) == len(sizes):
-        context.unsupported("ends that count from the start are supported where every dimension is cut and none is new")
+    if options.offset and not (len(named) == len(begin) == len(sizes) and min(strides) > 0):
+        context.unsupported(
+            "ends that count from the start are supported where every dimension is cut, forwards, and none is new"
+        )
     axes: list[_Axis | None] = []
     left = iter(sizes)
     for k in range(len(begin)):

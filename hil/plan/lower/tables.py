@@ -20,7 +20,6 @@ from hil.plan.arithmetic import (
     float32,
     requantise,
     round_half_away,
-    rounding_shift_right,
 )
 from hil.plan.kernels.lookup import Lookup
 from hil.plan.kernels.lookup_word import LookupWord
@@ -143,8 +142,6 @@ def lower_hard_swish(context: Context) -> list[Job]:
     relu_multiplier, relu_shift = _multiplier16(context, float32(fine / float32(3 / 32768)), source)
     if out_shift > 0:
         context.unsupported(f"scale {out_scale:g} is too small for an input's scale of {in_scale:g}", target)
-    if relu_shift > 31:
-        context.unsupported(f"scale {in_scale:g} is too large", source)
     values = _wrap16((_ALL - in_zero) << 7)
     unshifted = _high_multiply16(values, out_multiplier)
     gate = values
@@ -154,11 +151,11 @@ def lower_hard_swish(context: Context) -> list[Job]:
     if relu_shift > 0:
         gate = _saturate16(gate << 1)
     elif relu_shift < 0:
-        gate = rounding_shift_right(gate, np.asarray(-relu_shift))
+        gate = _shift_right16(gate, -relu_shift)
     gate = (gate + (1 << 15)) >> 1
     product = gate * unshifted
     product = np.sign(product) * (np.abs(product) >> 15)
-    return _lookup(context, _wrap16(rounding_shift_right(product, np.asarray(-out_shift)) + out_zero))
+    return _lookup(context, _wrap16(_shift_right16(product, -out_shift) + out_zero))
 
 
 def _multiplier16(context: Context, real: float, tensor: Tensor) -> tuple[int, int]:
@@ -170,6 +167,12 @@ def _multiplier16(context: Context, real: float, tensor: Tensor) -> tuple[int, i
 def _high_multiply16(a: Int64s, b: int) -> Int64s:
     """gemmlowp's 16-bit `SaturatingRoundingDoublingHighMul`; `b` is not -2^15."""
     return (a * b + (1 << 14)) >> 15
+
+
+def _shift_right16(values: Int64s, bits: int) -> Int64s:
+    """gemmlowp's 16-bit `RoundingDivideByPOT`, whose mask wraps to -1 from 16 bits on: 0 and above then give 1."""
+    mask = _wrap16(np.asarray((1 << bits) - 1))
+    return (values >> bits) + ((values & mask) > (mask >> 1) + (values < 0))
 
 
 def _saturate16(values: Int64s) -> Int64s:
