@@ -9,6 +9,9 @@ from hil.plan.lower.quantised import fused_range, scale_of
 from hil.plan.lower.window import slide
 from hil.plan.records import Act
 
+_LARGEST_FILTER = 4096
+"""The format allows 2^31; what lies past a border is never read, so a larger one is a damaged file's, not a model's."""
+
 
 def lower_average(context: Context) -> list[Job]:
     """AVERAGE_POOL_2D."""
@@ -36,6 +39,8 @@ def _lower(context: Context, kernel: type[Pool]) -> list[Job]:
         )
     batch, ih, iw, channels = data.shape
     (kh, kw), (stride_h, stride_w) = options.filter, options.stride
+    if max(kh, kw) > _LARGEST_FILTER:
+        context.unsupported(f"a filter of {kh} x {kw} is not supported (at most {_LARGEST_FILTER} each way)", data)
     oh, top = slide(context, data, ih, kh, stride=stride_h, dilation=1, padding=options.padding)
     ow, left = slide(context, data, iw, kw, stride=stride_w, dilation=1, padding=options.padding)
     context.shape(output, (batch, oh, ow, channels))
