@@ -107,7 +107,7 @@ def started(deployment: Deployment, bench: Bench, *, say: Say = silent) -> Itera
     board = deployment.board
     say(f"starting {bench.source} {board.name}")
     with bench.start(board.name, deployment.image.elf) as station:
-        link = Link.open(station.url, board.baud, symbolize=deployment.image.symbolize)
+        link = Link.open(station.url, board.baud, board=board.name, symbolize=deployment.image.symbolize)
         with link:
             try:
                 hello = link.hello()
