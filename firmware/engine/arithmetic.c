@@ -13,11 +13,28 @@ static int32_t high_multiply(int32_t a, int32_t b)
     return (int32_t)(2u * (uint32_t)(ah * bh + (low >> 16)) + (uint32_t)((middle + 0x4000) >> 15));
 }
 
-int32_t hil_requantise(int32_t x, int32_t multiplier, int32_t shift)
+static inline int32_t requantise(int32_t x, int32_t multiplier, int32_t shift)
 {
     /* The shifts are masked so that channel parameters, which are not checked at load, cannot do harm. */
     if (shift >= 0) {
         return high_multiply((int32_t)((uint32_t)x << (shift & 31)), multiplier);
     }
     return hil_round_shift(high_multiply(x, multiplier), (int32_t)(0u - (uint32_t)shift));
+}
+
+int32_t hil_requantise(int32_t x, int32_t multiplier, int32_t shift)
+{
+    return requantise(x, multiplier, shift);
+}
+
+int8_t hil_finish(uint32_t sum, const hil_channel *channel, const hil_range *range)
+{
+    int32_t value = requantise((int32_t)sum, channel->multiplier, channel->shift);
+    if (value < range->lowest) {
+        value = range->lowest;
+    }
+    if (value > range->highest) {
+        value = range->highest;
+    }
+    return (int8_t)(value + range->zero_point);
 }

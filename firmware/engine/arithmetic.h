@@ -10,6 +10,26 @@
  * shifts of -31..31 and multipliers above -2^31; any other values give some number. */
 int32_t hil_requantise(int32_t x, int32_t multiplier, int32_t shift);
 
+/* Of each output channel: bias, the same with the input's zero point folded in (bias - in_zp * sum of weights), and
+ * the multiplier and shift of hil_requantise. */
+typedef struct {
+    int32_t bias, folded, multiplier, shift;
+} hil_channel;
+
+/* What an output may be: zero point, and lowest and highest value before it is added. */
+typedef struct {
+    int32_t zero_point, lowest, highest;
+} hil_range;
+
+static inline hil_range hil_range_of(int32_t zero_point, int32_t lo, int32_t hi)
+{
+    const hil_range range = {zero_point, lo - zero_point, hi - zero_point};
+    return range;
+}
+
+/* The output of a channel whose sum of products (with bias) is `sum`. */
+int8_t hil_finish(uint32_t sum, const hil_channel *channel, const hil_range *range);
+
 /* value / 2^bits to the nearest, halves away from zero: gemmlowp's RoundingDivideByPOT for bits of 1..31. */
 static inline int32_t hil_round_shift(int32_t value, int32_t bits)
 {

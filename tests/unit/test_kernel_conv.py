@@ -123,6 +123,21 @@ def test_work_of_boxes_adds_up(depthwise: bool) -> None:
     assert record.work(Box(0, 1, 0, 1)).outputs == record.ow
 
 
+def test_depthwise_of_one_channel_is_a_convolution() -> None:
+    data = model(BASE | {"depth": 1, "per_group": 8, "kernel": (3, 3)}, depthwise=True)
+    assert isinstance(lower(parse(data, "x")).jobs[0].record, Conv)
+    assert_exact(data)
+
+
+@pytest.mark.parametrize("size", [(12, 12), (2, 30)])
+@pytest.mark.parametrize(("depth", "kernel"), [(1, (10, 4)), (16, (3, 3)), (17, (3, 3)), (64, (1, 1)), (40, (1, 5))])
+def test_every_way_through_a_window(depth: int, kernel: tuple[int, int], size: tuple[int, int]) -> None:
+    change = {"depth": depth, "kernel": kernel, "groups": 1, "size": size, "factor": -14.0}
+    for per_group in (1, 2, 9, 64):
+        for dilation in ((1, 1), (2, 1), (1, 2)):
+            assert_exact(model(BASE | change | {"per_group": per_group, "dilation": dilation}))
+
+
 @pytest.mark.parametrize("depthwise", [False, True])
 def test_lying_records_do_no_harm(depthwise: bool) -> None:
     graph = parse(model(BASE, depthwise=depthwise), "x")

@@ -26,85 +26,175 @@ hil_status hil_check_conv(const hil_limits *limits, const hil_conv *r, hil_exten
     return HIL_OK;
 }
 
-/* Channels [c, end) of one pixel whose window lies inside the input: `rows` runs of `length` values, two channels at
- * a time so that each value is loaded once for both. */
-static void inside(const hil_conv *r, const int8_t *x, const int8_t *weights, const hil_channel *channel, int8_t *out,
-                   uint32_t c, uint32_t end)
+enum { WINDOW = 144 }; /* bytes of a window that is copied before it is used: 3 x 3 of 16 channels */
+
+/* One pixel's window and what is made of it. */
+typedef struct {
+    hil_range range;
+    int32_t rows, length; /* runs of values, and how many a run has */
+    int32_t step;         /* from a run to the next */
+    int32_t filter;       /* bytes of one channel's weights */
+} hil_pass;
+
+/* The inner loops are functions of their own so that all of their values stay in the eight registers that Cortex-M0+
+ * can load into; they count an index up to zero, which needs no comparison. */
+
+/* Adds x . w0 and x . w1 over `length` (at least 1) values to the sums; each x is loaded once for both. */
+__attribute__((noinline)) static void dot_two(const int8_t *x, const int8_t *w0, const int8_t *w1, int32_t length,
+                                              uint32_t sums[2])
 {
-    const uint32_t length = (uint32_t)(r->kw * r->ic);
-    const uint32_t filter = length * (uint32_t)r->kh;
-    const uint32_t step = (uint32_t)(r->iw * r->ic);
-    const int8_t *w = weights + c * filter;
-    while (c < end) {
-        const bool pair = c + 1u < end;
-        const int8_t *w0 = w;
-        const int8_t *w1 = pair ? w + filter : w;
-        int32_t sum0 = 0, sum1 = 0;
+    uint32_t sum0 = sums[0];
+    uint32_t sum1 = sums[1];
+    int32_t i = -length;
+    x += length;
+    w0 += length;
+    w1 += length;
+    do {
+        const int32_t value = x[i];
+        sum0 += (uint32_t)(value * w0[i]);
+        sum1 += (uint32_t)(value * w1[i]);
+    } while (++i != 0);
+    sums[0] = sum0;
+    sums[1] = sum1;
+}
+
+/* (x - x_zp) . (w - w_zp) over `length` values, at least 1. */
+__attribute__((noinline)) static uint32_t dot_centred(const int8_t *x, const int8_t *w, int32_t length, int32_t x_zp,
+                                                      int32_t w_zp)
+{
+    uint32_t sum = 0;
+    int32_t i = -length;
+    x += length;
+    w += length;
+    do {
+        sum += (uint32_t)((x[i] - x_zp) * (w[i] - w_zp));
+    } while (++i != 0);
+    return sum;
+}
+
+/* Channels [c0, c1) of one pixel, of which `x` is the whole window, two at a time. */
+__attribute__((noinline)) static void inside(const hil_pass *pass, const int8_t *x, const int8_t *w,
+                                             const hil_channel *channel, int8_t *out, const hil_box *box)
+{
+    const int32_t length = pass->length;
+    int32_t left = (int32_t)(box->c1 - box->c0);
+    w += (int32_t)box->c0 * pass->filter;
+    channel += box->c0;
+    out += box->c0;
+    for (; left > 0; left -= 2) {
+        const int32_t second = left > 1 ? 1 : 0; /* 0: one channel is left; it runs twice */
+        const int8_t *other = second != 0 ? w + pass->filter : w;
+        uint32_t sums[2] = {(uint32_t)channel[0].folded, (uint32_t)channel[second].folded};
         const int8_t *row = x;
-        for (int32_t ky = 0; ky < r->kh; ky++) {
-            uint32_t i = 0;
-            do {
-                const int32_t value = row[i];
-                sum0 = hil_add(sum0, value * w0[i]);
-                sum1 = hil_add(sum1, value * w1[i]);
-                i++;
-            } while (i < length);
-            row += step;
-            w0 += length;
-            w1 += length;
+        const int8_t *row_w = w;
+        for (int32_t rows = pass->rows; rows > 0; rows--) {
+            dot_two(row, row_w, other, length, sums);
+            row += pass->step;
+            row_w += length;
+            other += length;
         }
-        sum0 = hil_requantise(hil_add(sum0, channel[c].folded), channel[c].multiplier, channel[c].shift);
-        out[c] = (int8_t)hil_clamp(sum0, r->out_zp, r->lo, r->hi);
-        c++;
-        if (pair) {
-            sum1 = hil_requantise(hil_add(sum1, channel[c].folded), channel[c].multiplier, channel[c].shift);
-            out[c] = (int8_t)hil_clamp(sum1, r->out_zp, r->lo, r->hi);
-            c++;
-        }
-        w += 2u * filter;
+        out[0] = hil_finish(sums[0], channel, &pass->range);
+        out[second] = hil_finish(sums[second], channel + second, &pass->range);
+        out += 2;
+        channel += 2;
+        w += 2 * pass->filter;
     }
 }
 
-/* One output value from the taps that lie inside the input, for any dilation, groups and weight zero point.
- * `at` is the offset of the window's first tap, which may lie in the padding
- * (then it is negative, modulo 2^32; a tap's own offset is not). */
-static int32_t clipped(const hil_conv *r, const int8_t *input, uint32_t at, const int8_t *w, hil_taps ty, hil_taps tx)
+/* Bytes from `from` to `to`, or of one value; `count` may be 0. */
+__attribute__((noinline)) static int8_t *copy(int8_t *to, const int8_t *from, int32_t count)
+{
+    for (int32_t i = 0; i < count; i++) {
+        to[i] = from[i];
+    }
+    return to + count;
+}
+
+__attribute__((noinline)) static int8_t *repeat(int8_t *to, int32_t value, int32_t count)
+{
+    for (int32_t i = 0; i < count; i++) {
+        to[i] = (int8_t)value;
+    }
+    return to + count;
+}
+
+/* Copies a window of at most WINDOW bytes, with the zero point where it lies outside of the input. */
+__attribute__((noinline)) static void gather(const hil_conv *r, const int8_t *input, uint32_t x, int8_t *to,
+                                             const hil_taps *ty, const hil_taps *tx)
+{
+    const uint32_t next_tap = (uint32_t)r->dilation_w * (uint32_t)r->ic;
+    const bool joined = r->dilation_w == 1;
+    const int32_t run = joined ? (tx->to - tx->from) * r->ic : r->ic;
+    to = repeat(to, r->in_zp, ty->from * r->kw * r->ic);
+    x += (uint32_t)ty->from * (uint32_t)r->dilation_h * (uint32_t)(r->iw * r->ic) + (uint32_t)tx->from * next_tap;
+    for (int32_t ky = ty->from; ky < ty->to; ky++) {
+        uint32_t at = x;
+        to = repeat(to, r->in_zp, tx->from * r->ic);
+        for (int32_t kx = tx->from; kx < tx->to; kx++) {
+            to = copy(to, input + at, run);
+            at += next_tap;
+            if (joined) {
+                break;
+            }
+        }
+        to = repeat(to, r->in_zp, (r->kw - tx->to) * r->ic);
+        x += (uint32_t)r->dilation_h * (uint32_t)(r->iw * r->ic);
+    }
+    repeat(to, r->in_zp, (r->kh - ty->to) * r->kw * r->ic);
+}
+
+/* Channels [c0, c1) of one pixel, any small window: all of it in one run. */
+__attribute__((noinline)) static void copied(const hil_conv *r, const hil_pass *whole, const int8_t *input, uint32_t x,
+                                             const int8_t *weights, const hil_channel *channels, int8_t *out,
+                                             const hil_box *box, const hil_taps *ty, const hil_taps *tx)
+{
+    int8_t window[WINDOW];
+    gather(r, input, x, window, ty, tx);
+    inside(whole, window, weights, channels, out, box);
+}
+
+/* The sum of one channel's filter `w` over the taps that lie inside the input, for any dilation and groups. `x` would
+ * be the window's first tap, as an offset that may lie in the padding (it wraps, and is whole again at a tap inside). */
+static uint32_t clipped(const hil_conv *r, const int8_t *input, uint32_t x, const int8_t *w, const hil_taps *ty,
+                        const hil_taps *tx)
 {
     const int32_t depth = r->ic / r->groups;
     const uint32_t next_row = (uint32_t)r->dilation_h * (uint32_t)(r->iw * r->ic);
     const uint32_t next_tap = (uint32_t)r->dilation_w * (uint32_t)r->ic;
-    int32_t sum = 0;
-    for (int32_t ky = ty.from; ky < ty.to; ky++) {
-        for (int32_t kx = tx.from; kx < tx.to; kx++) {
-            const int8_t *x = input + (at + (uint32_t)ky * next_row + (uint32_t)kx * next_tap);
-            const int8_t *tap = w + (ky * r->kw + kx) * depth;
-            for (int32_t i = 0; i < depth; i++) {
-                sum = hil_add(sum, (x[i] - r->in_zp) * (tap[i] - r->weight_zp));
-            }
+    const bool joined = next_tap == (uint32_t)depth; /* the taps of a row lie in one piece */
+    const int32_t run = joined ? depth * (tx->to - tx->from) : depth;
+    const int32_t runs = joined && tx->to > tx->from ? 1 : tx->to - tx->from;
+    uint32_t sum = 0;
+    for (int32_t ky = ty->from; ky < ty->to; ky++) {
+        uint32_t at = x + (uint32_t)ky * next_row + (uint32_t)tx->from * next_tap;
+        const int8_t *taps = w + (ky * r->kw + tx->from) * depth;
+        for (int32_t i = 0; i < runs; i++) {
+            sum += dot_centred(input + at, taps, run, r->in_zp, r->weight_zp);
+            at += next_tap;
+            taps += depth;
         }
     }
     return sum;
 }
 
 /* Channels [c0, c1) of one pixel, any window. */
-static void outside(const hil_conv *r, const int8_t *input, uint32_t at, const int8_t *weights,
-                    const hil_channel *channel, int8_t *out, const hil_box *box, hil_taps ty, hil_taps tx)
+__attribute__((noinline)) static void outside(const hil_conv *r, const hil_range *range, const int8_t *input,
+                                              uint32_t x, const int8_t *weights, const hil_channel *channels,
+                                              int8_t *out, const hil_box *box, const hil_taps *ty, const hil_taps *tx)
 {
-    const int32_t depth = r->ic / r->groups;
-    const int32_t filter = r->kh * r->kw * depth;
+    const uint32_t depth = (uint32_t)(r->ic / r->groups);
+    const int32_t filter = r->kh * r->kw * (int32_t)depth;
     const uint32_t group_size = (uint32_t)(r->oc / r->groups);
     const uint32_t group = r->groups == 1 ? 0u : box->c0 / group_size;
     const int8_t *w = weights + (int32_t)box->c0 * filter;
     uint32_t next_group = (group + 1u) * group_size;
-    at += group * (uint32_t)depth;
+    x += group * depth;
     for (uint32_t c = box->c0; c < box->c1; c++) {
         if (c == next_group) {
-            at += (uint32_t)depth;
+            x += depth;
             next_group += group_size;
         }
-        const int32_t sum = hil_add(clipped(r, input, at, w, ty, tx), channel[c].bias);
-        const int32_t value = hil_requantise(sum, channel[c].multiplier, channel[c].shift);
-        out[c] = (int8_t)hil_clamp(value, r->out_zp, r->lo, r->hi);
+        out[c] = hil_finish((uint32_t)channels[c].bias + clipped(r, input, x, w, ty, tx), &channels[c], range);
         w += filter;
     }
 }
@@ -115,7 +205,16 @@ void hil_run_conv(const hil_memory *memory, const hil_conv *r, const hil_box *bo
     const int8_t *weights = (const int8_t *)hil_at(memory, r->weights);
     const hil_channel *channels = (const hil_channel *)(const void *)hil_at(memory, r->params);
     int8_t *out = (int8_t *)hil_into(memory, r->out) + box->r0 * (uint32_t)(r->ow * r->oc);
-    const bool plain = r->groups == 1 && r->dilation_h == 1 && r->dilation_w == 1 && r->weight_zp == 0;
+    const int32_t length = r->kw * r->ic;
+    const bool plain = r->groups == 1 && r->weight_zp == 0;
+    const bool direct = plain && r->dilation_h == 1 && r->dilation_w == 1;
+    const bool small = plain && length * r->kh <= WINDOW;
+    /* Copying costs some cycles a byte; calls for more than one run cost some cycles a channel. */
+    const int32_t channels_of_box = (int32_t)(box->c1 - box->c0);
+    const bool thin = small && (r->kh - 1) * (channels_of_box < WINDOW ? channels_of_box : WINDOW) * 2 > length * r->kh;
+    const hil_range range = hil_range_of(r->out_zp, r->lo, r->hi);
+    const hil_pass pass = {range, r->kh, length, r->iw * r->ic, length * r->kh};
+    const hil_pass whole = {range, 1, length * r->kh, 0, length * r->kh};
     uint32_t image = box->r0 / (uint32_t)r->oh;
     int32_t y = (int32_t)(box->r0 - image * (uint32_t)r->oh);
     for (uint32_t row = box->r0; row < box->r1; row++) {
@@ -126,10 +225,13 @@ void hil_run_conv(const hil_memory *memory, const hil_conv *r, const hil_box *bo
         for (int32_t x = 0; x < r->ow; x++) {
             const hil_taps tx = hil_taps_inside(left, r->iw, r->kw, r->dilation_w);
             const uint32_t at = (first * (uint32_t)r->iw + (uint32_t)left) * (uint32_t)r->ic;
-            if (plain && ty.to - ty.from == r->kh && tx.to - tx.from == r->kw) {
-                inside(r, input + at, weights, channels, out, box->c0, box->c1);
+            const bool full = ty.to - ty.from == r->kh && tx.to - tx.from == r->kw;
+            if (direct && full && !thin) {
+                inside(&pass, input + at, weights, channels, out, box);
+            } else if (small) {
+                copied(r, &whole, input, at, weights, channels, out, box, &ty, &tx);
             } else {
-                outside(r, input, at, weights, channels, out, box, ty, tx);
+                outside(r, &range, input, at, weights, channels, out, box, &ty, &tx);
             }
             left += r->stride_w;
             out += r->oc;

@@ -22,65 +22,96 @@ hil_status hil_check_depthwise(const hil_limits *limits, const hil_depthwise *r,
     return HIL_OK;
 }
 
-/* One channel of a pixel: the sum over rows x columns taps, of which the first is read at `x` and `w`. */
-static int32_t taps(const hil_depthwise *r, const int8_t *x, const int8_t *w, int32_t rows, int32_t columns)
+/* The part of a window that lies inside the input, and how to walk it. */
+typedef struct {
+    int32_t rows, columns;
+    int32_t next_x, next_w;         /* from tap to tap */
+    int32_t next_row_x, next_row_w; /* from row to row */
+    uint32_t x, w;                  /* offsets of the first tap inside, for channel 0 */
+    uint32_t copies;                /* output channels of an input channel */
+} hil_walk;
+
+/* The inner loops are functions of their own so that their values stay in registers. */
+
+/* Sum of (x - zero) * w over `count` (at least 1) taps, both `step` apart. */
+__attribute__((noinline)) static uint32_t row_of_taps(const int8_t *x, const int8_t *w, int32_t count, int32_t step,
+                                                      int32_t zero)
 {
-    const uint32_t next_x = (uint32_t)r->dilation_w * (uint32_t)r->ic;
-    const uint32_t next_w = (uint32_t)r->oc;
-    const uint32_t next_row_x = (uint32_t)r->dilation_h * (uint32_t)(r->iw * r->ic);
-    const uint32_t next_row_w = (uint32_t)(r->kw * r->oc);
-    int32_t sum = 0;
-    for (uint32_t ky = 0; ky < (uint32_t)rows; ky++) {
-        for (uint32_t kx = 0; kx < (uint32_t)columns; kx++) {
-            sum = hil_add(sum, (x[ky * next_row_x + kx * next_x] - r->in_zp) * w[ky * next_row_w + kx * next_w]);
-        }
+    uint32_t sum = 0;
+    int32_t i = -count * step;
+    x -= i;
+    w -= i;
+    do {
+        sum += (uint32_t)((x[i] - zero) * w[i]);
+        i += step;
+    } while (i != 0);
+    return sum;
+}
+
+/* The same with different steps. */
+__attribute__((noinline)) static uint32_t row_of_taps_apart(const int8_t *x, const int8_t *w, const hil_walk *walk,
+                                                            int32_t zero)
+{
+    uint32_t sum = 0;
+    int32_t at = 0;
+    int32_t at_w = 0;
+    for (int32_t i = walk->columns; i > 0; i--) {
+        sum += (uint32_t)((x[at] - zero) * w[at_w]);
+        at += walk->next_x;
+        at_w += walk->next_w;
     }
     return sum;
 }
 
-/* Channels [c0, c1) of a pixel whose window lies inside the input and whose channels map one to one. */
-static void inside(const hil_depthwise *r, const int8_t *x, const int8_t *weights, const hil_channel *channel,
-                   int8_t *out, const hil_box *box)
+__attribute__((noinline)) static uint32_t window_of(const hil_walk *walk, const int8_t *x, const int8_t *w, int32_t zero)
 {
-    const uint32_t next_x = (uint32_t)r->dilation_w * (uint32_t)r->ic;
-    const uint32_t next_row = (uint32_t)r->dilation_h * (uint32_t)(r->iw * r->ic) - (uint32_t)r->kw * next_x;
-    const uint32_t next_w = (uint32_t)r->oc;
+    uint32_t sum = 0;
+    for (int32_t row = walk->rows; row > 0; row--) {
+        sum += walk->next_x == walk->next_w ? row_of_taps(x, w, walk->columns, walk->next_x, zero)
+                                            : row_of_taps_apart(x, w, walk, zero);
+        x += walk->next_row_x;
+        w += walk->next_row_w;
+    }
+    return sum;
+}
+
+/* Channels [c0, c1) of one pixel whose window is three by three, inside the input, and has the channels' step. */
+__attribute__((noinline)) static void nine_taps(const hil_depthwise *r, const hil_range *range, const int8_t *x,
+                                                const int8_t *w, const hil_channel *channel, int8_t *out,
+                                                const hil_box *box)
+{
+    const int32_t step = r->oc;
+    const int32_t next_row = r->iw * r->ic;
     for (uint32_t c = box->c0; c < box->c1; c++) {
-        uint32_t at = c;
-        const int8_t *w = weights + c;
-        int32_t sum = channel[c].folded;
-        for (int32_t ky = r->kh; ky > 0; ky--) {
-            for (int32_t kx = r->kw; kx > 0; kx--) {
-                sum = hil_add(sum, x[at] * *w);
-                at += next_x;
-                w += next_w;
-            }
-            at += next_row;
+        uint32_t sum = (uint32_t)channel[c].folded;
+        const int8_t *from = x + c;
+        const int8_t *taps = w + c;
+        for (int32_t row = 3; row > 0; row--) {
+            sum += (uint32_t)(from[0] * taps[0]);
+            sum += (uint32_t)(from[step] * taps[step]);
+            sum += (uint32_t)(from[2 * step] * taps[2 * step]);
+            from += next_row;
+            taps += 3 * step;
         }
-        sum = hil_requantise(sum, channel[c].multiplier, channel[c].shift);
-        out[c] = (int8_t)hil_clamp(sum, r->out_zp, r->lo, r->hi);
+        out[c] = hil_finish(sum, &channel[c], range);
     }
 }
 
-/* Channels [c0, c1) of any pixel. */
-static void outside(const hil_depthwise *r, const int8_t *input, uint32_t at, const int8_t *weights,
-                    const hil_channel *channel, int8_t *out, const hil_box *box, hil_taps ty, hil_taps tx)
+/* Channels [c0, c1) of one pixel, any window. */
+__attribute__((noinline)) static void pixel(const hil_depthwise *r, const hil_range *range, const int8_t *input,
+                                            const int8_t *weights, const hil_channel *channel, int8_t *out,
+                                            const hil_box *box, const hil_walk *walk)
 {
-    const uint32_t copies = (uint32_t)(r->oc / r->ic);
-    const uint32_t row = (uint32_t)r->dilation_h * (uint32_t)(r->iw * r->ic);
-    at += (uint32_t)ty.from * row + (uint32_t)tx.from * (uint32_t)r->dilation_w * (uint32_t)r->ic;
-    const uint32_t first = (uint32_t)(ty.from * r->kw + tx.from) * (uint32_t)r->oc;
-    uint32_t source = box->c0 / copies;
+    const uint32_t copies = walk->copies;
+    uint32_t source = copies == 1u ? box->c0 : box->c0 / copies;
     uint32_t left = copies - (box->c0 - source * copies);
-    const bool any = ty.to > ty.from && tx.to > tx.from;
+    const bool any = walk->rows > 0 && walk->columns > 0;
     for (uint32_t c = box->c0; c < box->c1; c++) {
-        int32_t sum = channel[c].bias;
+        uint32_t sum = (uint32_t)channel[c].bias;
         if (any) {
-            const int8_t *w = weights + (first + c);
-            sum = hil_add(sum, taps(r, input + (at + source), w, ty.to - ty.from, tx.to - tx.from));
+            sum += window_of(walk, input + (walk->x + source), weights + (walk->w + c), r->in_zp);
         }
-        sum = hil_requantise(sum, channel[c].multiplier, channel[c].shift);
-        out[c] = (int8_t)hil_clamp(sum, r->out_zp, r->lo, r->hi);
+        out[c] = hil_finish(sum, &channel[c], range);
         left--;
         if (left == 0u) {
             left = copies;
@@ -95,20 +126,32 @@ void hil_run_depthwise(const hil_memory *memory, const hil_depthwise *r, const h
     const int8_t *weights = (const int8_t *)hil_at(memory, r->weights);
     const hil_channel *channels = (const hil_channel *)(const void *)hil_at(memory, r->params);
     int8_t *out = (int8_t *)hil_into(memory, r->out) + box->r0 * (uint32_t)(r->ow * r->oc);
+    const hil_range range = hil_range_of(r->out_zp, r->lo, r->hi);
+    hil_walk walk = {0};
+    walk.next_x = (int32_t)((uint32_t)r->dilation_w * (uint32_t)r->ic);
+    walk.next_w = r->oc;
+    walk.copies = (uint32_t)(r->oc / r->ic);
+    walk.next_row_x = (int32_t)((uint32_t)r->dilation_h * (uint32_t)(r->iw * r->ic));
+    walk.next_row_w = r->kw * r->oc;
+    const bool near = r->ic == r->oc && r->kh == 3 && r->kw == 3 && r->dilation_h == 1 && r->dilation_w == 1;
     uint32_t image = box->r0 / (uint32_t)r->oh;
     int32_t y = (int32_t)(box->r0 - image * (uint32_t)r->oh);
     for (uint32_t row = box->r0; row < box->r1; row++) {
         const int32_t top = y * r->stride_h - r->pad_top;
         const hil_taps ty = hil_taps_inside(top, r->ih, r->kh, r->dilation_h);
-        const uint32_t first = image * (uint32_t)r->ih + (uint32_t)top;
+        const uint32_t first = image * (uint32_t)r->ih + (uint32_t)top + (uint32_t)ty.from * (uint32_t)r->dilation_h;
         int32_t left = -r->pad_left;
+        walk.rows = ty.to - ty.from;
         for (int32_t x = 0; x < r->ow; x++) {
             const hil_taps tx = hil_taps_inside(left, r->iw, r->kw, r->dilation_w);
-            const uint32_t at = (first * (uint32_t)r->iw + (uint32_t)left) * (uint32_t)r->ic;
-            if (r->ic == r->oc && ty.to - ty.from == r->kh && tx.to - tx.from == r->kw) {
-                inside(r, input + at, weights, channels, out, box);
+            walk.columns = tx.to - tx.from;
+            const uint32_t column = (uint32_t)left + (uint32_t)tx.from * (uint32_t)r->dilation_w;
+            walk.x = (first * (uint32_t)r->iw + column) * (uint32_t)r->ic;
+            walk.w = (uint32_t)(ty.from * r->kw + tx.from) * (uint32_t)r->oc;
+            if (near && walk.rows == 3 && walk.columns == 3) {
+                nine_taps(r, &range, input + walk.x, weights, channels, out, box);
             } else {
-                outside(r, input, at, weights, channels, out, box, ty, tx);
+                pixel(r, &range, input, weights, channels, out, box, &walk);
             }
             left += r->stride_w;
             out += r->oc;

@@ -13,15 +13,9 @@ typedef struct {
 hil_status hil_check_lookup(const hil_limits *limits, const hil_lookup *record, hil_extent *extent);
 void hil_run_lookup(const hil_memory *memory, const hil_lookup *record, const hil_box *box);
 
-/* Of each output channel: bias, the same with the input's zero point folded in (bias - in_zp * sum of weights), and
- * the multiplier and shift of hil_requantise. */
-typedef struct {
-    int32_t bias, folded, multiplier, shift;
-} hil_channel;
-
 typedef struct {
     hil_record head;
-    hil_ref in, out, weights, params; /* weights [oc][kh][kw][ic / groups]; hil_channel[oc] */
+    hil_ref in, out, weights, params; /* weights [oc][kh][kw][ic / groups]; hil_channel[oc] (arithmetic.h) */
     int32_t batch, ih, iw, ic, oh, ow, oc, kh, kw;
     int32_t stride_h, stride_w, dilation_h, dilation_w, pad_top, pad_left;
     int32_t groups, in_zp, out_zp, lo, hi, weight_zp;
