@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from hil.dut import Dut
     from hil.model.reference import ReferenceResult
     from hil.pytest_session import Session
-    from hil.record import Profile
+    from hil.record import Limits, Profile
 
 _SESSION: pytest.StashKey[Session] = pytest.StashKey()
 _CASES: pytest.StashKey[tuple[Case, ...]] = pytest.StashKey()
@@ -55,49 +55,71 @@ def pytest_configure(config: pytest.Config) -> None:
             raise pytest.UsageError(f"--{name.replace('_', '-')} {value}: at least {least} is needed")
 
 
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Refuse a wrong board, model or zoo now: while tests are collected it would look like a broken test file."""
+    _cases(session.config)
+
+
 def pytest_report_header(config: pytest.Config) -> str | None:
     cases = _cases(config)
     if not cases:
         return None
     from hil import api, board
+    from hil.errors import HilError
 
-    names = list(dict.fromkeys(case.board for case in cases))
-    where = ", ".join(f"{name} on the {api.bench_for(board.load(name)).source} bench" for name in names)
+    def bench(name: str) -> str:
+        try:
+            return f"{name} on the {api.bench_for(board.load(name)).source} bench"
+        except HilError:
+            return f"{name}, which cannot be reached"  # its tests will say why
+
+    where = ", ".join(map(bench, dict.fromkeys(case.board for case in cases)))
     count = len({case.model.name for case in cases})
     return f"hil: {where}; {count} model{'s' * (count != 1)}"
 
 
 def _cases(config: pytest.Config) -> tuple[Case, ...]:
     """All cases, made once; empty without `--board`."""
+    if not config.getoption("board"):
+        return ()
     if _CASES not in config.stash:
         from hil import cases
         from hil.errors import HilError
 
         try:
             names = cases.board_names(config.getoption("board"))
-            extra = [Path(p) for found in config.hook.pytest_hil_models(config=config) for p in found] if names else []
+            extra = [Path(path) for found in config.hook.pytest_hil_models(config=config) for path in found]
             models = cases.models(
                 [*config.getoption("hil_model"), *extra],
                 config.getoption("hil_zoo"),
                 builtin=not config.getoption("hil_no_zoo"),
-            ) if names else ()  # fmt: skip
+            )
         except HilError as error:
             raise pytest.UsageError(str(error)) from error
-        if names and not models:
+        if not models:
             raise pytest.UsageError("--hil-no-zoo leaves no model to test; add --hil-model PATH or --hil-zoo DIR")
         config.stash[_CASES] = tuple(cases.Case(model, name) for name in names for model in models)
     return config.stash[_CASES]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "hil_case" in metafunc.fixturenames:
-        cases = _cases(metafunc.config)
-        if metafunc.definition.get_closest_marker("hil_accuracy"):
-            cases = tuple(case for case in cases if case.model.zoo and case.model.zoo.accuracy)
-        metafunc.parametrize("hil_case", cases, ids=[case.id for case in cases], scope="session")
-    elif "hil_board" in metafunc.fixturenames:
-        names = list(dict.fromkeys(case.board for case in _cases(metafunc.config)))
-        metafunc.parametrize("hil_board", names, ids=names, scope="session")
+    wanted = [name for name in ("hil_case", "hil_board") if name in metafunc.fixturenames]
+    if not wanted:
+        return
+    cases = _cases(metafunc.config)
+    why = "needs a board: --board NAME ('hil boards' lists them)"
+    if cases and metafunc.definition.get_closest_marker("hil_accuracy"):
+        cases = tuple(case for case in cases if case.model.zoo and case.model.zoo.accuracy)
+        why = "no model of this run has an accuracy set"
+    rows: dict[str, tuple[Case | str, ...]]
+    if wanted == ["hil_board"]:
+        rows = {case.board: (case.board,) for case in cases}
+    else:
+        rows = {case.id: (case, case.board)[: len(wanted)] for case in cases}
+    values = [pytest.param(*row, id=name) for name, row in rows.items()]
+    if not values:
+        values = [pytest.param(*[None] * len(wanted), id="none", marks=pytest.mark.skip(reason=why))]
+    metafunc.parametrize(wanted, values, scope="session")
 
 
 # -- fixtures: documented in docs/fixtures.md --------------------------------------------------------------------------
@@ -157,25 +179,50 @@ def profile(hil_case: Case, hil_session: Session, request: pytest.FixtureRequest
 
     It is judged by the zoo's limits, or by the test's own: `@pytest.mark.hil_limits(latency_us=..., ram_bytes=...)`.
     """
+    limits = _limits(request.node)
     found = hil_session.profile(hil_case)
-    if (marker := request.node.get_closest_marker("hil_limits")) is None:
+    if limits is None:
         return found
-    from hil.record import Limits, judged
+    from hil.record import judged
 
-    return judged(found.deployment, found.measured, found.source, Limits(**marker.kwargs))
+    return judged(found.deployment, found.measured, found.source, limits)
+
+
+def _limits(node: pytest.Item) -> Limits | None:
+    """What the test's own `hil_limits` says, or None."""
+    if (marker := node.get_closest_marker("hil_limits")) is None:
+        return None
+    from hil.record import Limits
+
+    numbers = all(isinstance(v, int | float) and not isinstance(v, bool) and v > 0 for v in marker.kwargs.values())
+    if marker.args or not marker.kwargs or not numbers or not set(marker.kwargs) <= {"latency_us", "ram_bytes"}:
+        pytest.fail(
+            f"hil_limits takes latency_us=..., ram_bytes=... or both, above 0; not {marker.args} {marker.kwargs}",
+            pytrace=False,
+        )
+    return Limits(**marker.kwargs)
 
 
 # -- results: JUnit properties, and the table at the end ---------------------------------------------------------------
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
-    """Attach what is known of the case to the test, as properties that JUnit and xdist carry."""
-    case = getattr(item, "callspec", None) and item.callspec.params.get("hil_case")  # type: ignore[attr-defined]
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    """Attach what is known of the case to the test, as properties that JUnit and xdist carry.
+
+    A board that a test saw fail is powered off here: fixtures are not told how their test ended.
+    """
     session = item.config.stash.get(_SESSION, None)
-    if case is not None and session is not None:
+    if session is not None:
+        params: dict[str, Any] = item.callspec.params if hasattr(item, "callspec") else {}
+        found: dict[str, Any] = {}
+        if params.get("hil_case") is not None:
+            found = session.properties(params["hil_case"])
+        elif params.get("hil_board") is not None:
+            found = {"hil.board": params["hil_board"]}
         known = dict(item.user_properties)
-        item.user_properties += [(k, v) for k, v in session.properties(case).items() if k not in known]
+        item.user_properties += [(k, v) for k, v in found.items() if k not in known]
+        session.note_failure(call.excinfo.value if call.excinfo else None)
     return (yield)
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -17,6 +18,7 @@ from hil.errors import DeviceError, HilError, InfrastructureError
 from hil.model import inputs as input_sets
 from hil.model.reference import ReferenceResult
 from hil.record import Profile, profile_record
+from hil.report import plain
 
 T = TypeVar("T")
 
@@ -73,7 +75,7 @@ class Session:
 
     @contextmanager
     def lent(self, case: Case) -> Iterator[Dut]:
-        """A board that runs the case. It stays on for the next test, unless this one saw it fail."""
+        """A board that runs the case. It stays on for the next use, unless this one sees it fail."""
         deployment = self.deployment(case)
         if self._running is None or self._running[0] != case or not self._running[1].station.alive():
             self._power_off()
@@ -88,9 +90,10 @@ class Session:
         finally:
             self._say("")
 
-    def forget_board(self) -> None:
-        """Power the board off; the next test gets a fresh one."""
-        self._power_off()
+    def note_failure(self, error: BaseException | None) -> None:
+        """How a test, or its set-up, ended: after an error of board or lab the next one gets a fresh board."""
+        if isinstance(error, InfrastructureError | DeviceError):
+            self._power_off()
 
     def _power_off(self) -> None:
         self._running = None
@@ -135,12 +138,12 @@ class Session:
         }
         deployment, profile = self._known.get(("deployment", case.id)), self._known.get(("profile", case.id))
         if isinstance(deployment, Deployment):
+            found["hil.bench"] = api.bench_for(deployment.board).source
             found["hil.model_sha256"] = deployment.graph.sha256
             found["hil.ram_predicted_bytes"] = deployment.ram_predicted
             found["hil.flash_bytes"] = deployment.image.flash
         if isinstance(profile, Profile):
             found |= {
-                "hil.bench": profile.source,
                 "hil.reference": profile.measured.reference,
                 "hil.mismatches": profile.measured.outputs.mismatches,
                 "hil.latency_us_median": profile.measured.latency.median,
@@ -160,16 +163,30 @@ def _plainly() -> Iterator[None]:
 
 
 def progress_line(config: pytest.Config) -> Say:
-    """A line of the terminal that says what is being done, and goes away; nothing where there is no terminal."""
+    """What is being done, below pytest's own line, and gone with it; nothing where there is no terminal.
+
+    pytest goes on writing where it was: only relative moves are used, which hold when the screen scrolls.
+    """
     reporter = config.pluginmanager.getplugin("terminalreporter")
-    if reporter is None or not reporter.isatty or config.getoption("verbose") < 0:
+    if reporter is None or not reporter.isatty or config.getoption("verbose") < 0 or os.environ.get("TERM") == "dumb":
         return silent
+    capture = config.pluginmanager.getplugin("capturemanager")
+    terminal, shown = reporter._tw, False
 
     def say(text: str) -> None:
-        if text:
-            reporter.ensure_newline()
-            reporter.rewrite(f"  hil: {text}"[: reporter._tw.fullwidth - 1], erase=True)
-        else:
-            reporter.rewrite("", erase=True)
+        nonlocal shown
+        with capture.global_and_fixture_disabled() if capture else nullcontext():
+            if text:
+                line = f"  hil: {plain(text).splitlines()[0]}"[: terminal.fullwidth - 1]
+                terminal._file.write(("\r" if shown else "\n") + line + _ERASE)
+            elif shown:
+                column = terminal.width_of_current_line % terminal.fullwidth
+                terminal._file.write(f"\r{_ERASE}{_UP}\r" + (f"\x1b[{column}C" if column else ""))
+            terminal._file.flush()
+        shown = bool(text)
 
     return say
+
+
+_ERASE = "\x1b[K"  # from the cursor to the end of the line
+_UP = "\x1b[A"
