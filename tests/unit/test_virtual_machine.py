@@ -278,6 +278,22 @@ def test_second_core_is_launched_and_shares_memory() -> None:
     assert results("twocores", 6)[2:] == [0xC0DE, 7, 8]
 
 
+def test_two_polling_cores_are_idle_and_answer() -> None:
+    def run() -> list[object]:
+        board = Rp2040(built("echo2"))
+        run_to_idle(board)
+        seen: list[object] = [board.state()]
+        for size in (1, 40):
+            board.give(bytes(range(1, size + 1)))
+            run_to_idle(board)
+            assert board.take() == bytes(range(2, size + 2))
+            seen.append(board.state())
+        return seen
+
+    first = run()
+    assert first == run()
+
+
 def test_a_parked_core_costs_nothing() -> None:
     board = Rp2040(built("work"))
     board.run(10_000_000)

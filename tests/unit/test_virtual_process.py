@@ -113,6 +113,21 @@ def test_a_cable_can_be_plugged_again(board: hil.virtual.VirtualBoard) -> None:
             assert exactly(link, 3) == bytes(byte + 1 for byte in text)
 
 
+def test_a_board_that_is_never_idle_sends_and_receives(tmp_path: Path) -> None:
+    path = tmp_path / "busy.elf"
+    path.write_bytes(elf(built("busy")))
+    with hil.virtual.start("rp2040", path, limit=LIMIT) as board, plug(board) as link:
+        assert exactly(link, 1) == b"."
+        link.sendall(b"hello")
+        said = b""
+        while said.replace(b".", b"") != b"hello":
+            said += exactly(link, 1)
+            assert len(said) < 1000
+        assert not board.probe.clock().idle
+        with pytest.raises(LinkTimeout):
+            Probe(*board.probe.address, limit=0.3).wait_idle()
+
+
 def test_bytes_sent_with_nobody_connected_are_lost(board: hil.virtual.VirtualBoard) -> None:
     link = plug(board)
     link.sendall(b"abc")
