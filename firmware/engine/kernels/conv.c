@@ -1,5 +1,6 @@
-/* CONV_2D and FULLY_CONNECTED (one pixel a row). Weights are [oc][kh][kw][ic / groups]. Where the whole window lies
- * inside the input, the zero point is folded into the channel's bias; elsewhere it is subtracted from every value. */
+/* CONV_2D and FULLY_CONNECTED (one pixel a row). Weights are [oc][kh][kw][ic / groups]. The input's zero point is folded
+ * into the channel's bias: a window that lies inside the input is used where it is, a small one that does not is copied
+ * with the zero point around it. For any other window the zero point is subtracted from every value. */
 #include "arithmetic.h"
 #include "kernels.h"
 #include "window.h"
