@@ -14,7 +14,11 @@ enum { QUANTUM = 1000 };
 /* Why machine_run came back; native.py knows these by number. */
 enum { RAN_TO_LIMIT = 0, RAN_IDLE = 1, RAN_DEAD = 2 };
 
-typedef struct { uint64_t cycles, nanoseconds, instructions[CORES]; uint32_t pc[CORES], state[CORES]; uint64_t hz; } Clock;
+typedef struct {
+    uint64_t cycles, nanoseconds, instructions[CORES];
+    uint32_t pc[CORES], state[CORES];
+    uint64_t hz;
+} Clock;
 
 Machine *machine_open(uint8_t *rom, uint8_t *flash, uint8_t *ram);
 void machine_close(Machine *m);

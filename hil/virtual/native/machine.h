@@ -146,7 +146,9 @@ enum {
     NOTE_FAULT = 1, NOTE_LOCKUP, NOTE_RESTART, NOTE_INTERRUPTS, NOTE_WFI, NOTE_CLOCK_STOPPED, NOTE_INTERPOLATOR,
     NOTE_OVERRUN, NOTE_TX_LOST
 };
-enum { CAUSE_READ = 1, CAUSE_WRITE, CAUSE_FETCH, CAUSE_UNDEFINED, CAUSE_BREAKPOINT, CAUSE_UNALIGNED, CAUSE_SVC, CAUSE_STATE };
+enum {
+    CAUSE_READ = 1, CAUSE_WRITE, CAUSE_FETCH, CAUSE_UNDEFINED, CAUSE_BREAKPOINT, CAUSE_UNALIGNED, CAUSE_SVC, CAUSE_STATE
+};
 void note(Machine *m, uint32_t kind, uint32_t core, uint32_t a, uint32_t b);
 
 /* ---- buses --------------------------------------------------------------------------------------------------- */

@@ -130,10 +130,10 @@ void uart_sync(Machine *m, uint64_t cycle)
     }
 }
 
-static uint32_t fifo_level(uint32_t code, bool tx)
+/* Characters in a FIFO of 32 at which an IFLS code says so. */
+static uint32_t fifo_level(uint32_t code)
 {
     static const uint8_t eighths[8] = {1, 2, 4, 6, 7, 7, 7, 7};
-    (void)tx;
     return eighths[code & 7u] * 4u;
 }
 
@@ -142,7 +142,8 @@ static uint32_t raw_interrupts(const Uart *uart)
 {
     uint32_t ris = uart->ris;
     bool fifo = (uart->lcr & 0x10u) != 0;
-    uint32_t rx_level = fifo ? fifo_level(uart->ifls >> 3, false) : 1, tx_level = fifo ? fifo_level(uart->ifls, true) : 0;
+    uint32_t rx_level = fifo ? fifo_level(uart->ifls >> 3) : 1;
+    uint32_t tx_level = fifo ? fifo_level(uart->ifls) : 0;
     if (uart->rx_count >= rx_level) ris |= INT_RX;
     if (uart->tx_count <= tx_level) ris |= INT_TX;
     return ris;
@@ -233,9 +234,7 @@ void uart_write(const Access *at, uint32_t value)
     case LCR_H: lcr_write(at->m, value); break;
     case CR: control_write(uart, at->now, value); break;
     case IFLS: uart->ifls = value & 0x3fu; break;
-    case IMSC:
-        uart->imsc = value & 0x7ffu;
-        break;
+    case IMSC: uart->imsc = value & 0x7ffu; break;
     case ICR: uart->ris &= ~value; break;
     default: at->regs[at->offset / 4] = value; break;
     }

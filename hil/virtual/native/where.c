@@ -61,29 +61,29 @@ static void follow(Machine *m, Constants *at, uint32_t pc, uint32_t word)
     uint32_t to = word & 7u, from = word >> 3 & 7u, eight = word >> 8 & 7u, small = word >> 6 & 31u;
     const uint8_t *literal = NULL;
     switch (word >> 11) {
-    case 0x00: learn(at, to, knows(at, from), at->value[from] << small); break;                        /* LSLS */
-    case 0x01: learn(at, to, knows(at, from), small ? at->value[from] >> small : 0); break;            /* LSRS */
-    case 0x03:                                                                                         /* ADDS, SUBS */
+    case 0x00: learn(at, to, knows(at, from), at->value[from] << small); break; /* LSLS */
+    case 0x01: learn(at, to, knows(at, from), small ? at->value[from] >> small : 0); break; /* LSRS */
+    case 0x03: /* ADDS, SUBS */
         if ((word & 0x0600u) == 0x0400u) learn(at, to, knows(at, from), at->value[from] + (small & 7u));
         else if ((word & 0x0600u) == 0x0600u) learn(at, to, knows(at, from), at->value[from] - (small & 7u));
         else learn(at, to, false, 0);
         break;
-    case 0x04: learn(at, eight, true, word & 0xffu); break;                                            /* MOVS */
-    case 0x05: break;                                                                                  /* CMP */
+    case 0x04: learn(at, eight, true, word & 0xffu); break; /* MOVS */
+    case 0x05: break; /* CMP */
     case 0x06: learn(at, eight, knows(at, eight), at->value[eight] + (word & 0xffu)); break;
     case 0x07: learn(at, eight, knows(at, eight), at->value[eight] - (word & 0xffu)); break;
-    case 0x09:                                                                                         /* LDR literal */
+    case 0x09: /* LDR literal */
         literal = memory_at(m, ((pc + 4) & ~3u) + (word & 0xffu) * 4, 4, false);
         learn(at, eight, literal != NULL, literal ? load32(literal) : 0);
         break;
-    case 0x13: case 0x14: case 0x15: learn(at, eight, false, 0); break;                                /* LDR SP, ADR */
-    case 0x17:                                                                                         /* POP, REV */
+    case 0x13: case 0x14: case 0x15: learn(at, eight, false, 0); break; /* LDR SP, ADR */
+    case 0x17: /* POP, REV */
         at->known &= ~((word & 0x0e00u) == 0x0c00u ? word & 0xffu : 1u << to);
         break;
-    case 0x1a: case 0x1b: case 0x1c: case 0x12: break;                                                 /* B, STR SP */
+    case 0x1a: case 0x1b: case 0x1c: case 0x12: break; /* B, STR SP */
     case 0x08: case 0x02: learn(at, to, false, 0); break;
-    case 0x16: learn(at, to, false, 0); break;                                                         /* SXTB, ... */
-    default: at->known = 0; break;                                                                     /* 32 bits wide */
+    case 0x16: learn(at, to, false, 0); break; /* SXTB, ... */
+    default: at->known = 0; break; /* 32 bits wide */
     }
 }
 

@@ -22,7 +22,8 @@ _BOOTROM = _HERE / "bootrom"
 ROM_BYTES = 0x4000
 
 _STRICT = ("-std=c11", "-Wall", "-Wextra", "-Werror", "-Wconversion", "-Wshadow", "-fno-sanitize=all")
-_NATIVE_FLAGS = ("-shared", "-fPIC", "-O2", *_STRICT)
+# baseline: a cache may be shared by hosts whose processors differ
+_NATIVE_FLAGS = ("-shared", "-fPIC", "-O2", "-mcpu=baseline", *_STRICT)
 _ROM_FLAGS = (
     *("-target", "thumb-freestanding-eabi", "-mcpu=cortex_m0plus", "-Os", "-ffreestanding", "-nostdlib"),
     *("-ffunction-sections", "-fno-unwind-tables", *_STRICT),

@@ -30,7 +30,8 @@ void rom_core0(void)
     const volatile uint32_t *flash = (const volatile uint32_t *)0x10000000u;
     volatile uint32_t *ram = (volatile uint32_t *)0x20041f00u;
     for (uint32_t i = 0; i < SECOND_STAGE_BYTES / 4; i++) ram[i] = flash[i];
-    if (checksum((const volatile uint8_t *)ram, SECOND_STAGE_BYTES - 4) != ram[SECOND_STAGE_BYTES / 4 - 1]) rom_bootsel();
+    uint32_t found = checksum((const volatile uint8_t *)ram, SECOND_STAGE_BYTES - 4);
+    if (found != ram[SECOND_STAGE_BYTES / 4 - 1]) rom_bootsel();
     rom_second_stage(0x20041f00u);
 }
 
