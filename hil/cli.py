@@ -226,7 +226,9 @@ def _test(args: argparse.Namespace, rest: Sequence[str]) -> int:
     import pytest  # noqa: PLC0415 - the other commands start faster without it
 
     models = [f"--hil-model={path}" for path in args.models] + (["--hil-no-zoo"] if args.models else [])
-    status = pytest.main(["--pyargs", "hil.suite", f"--board={args.board}", *models, *rest])
+    # `hil` is loaded by now, which pytest would warn of: assertions in it are not explained, only the suite's are.
+    calm = "-Wignore:Module already imported:pytest.PytestAssertRewriteWarning"
+    status = pytest.main(["--pyargs", "hil.suite", calm, f"--board={args.board}", *models, *rest])
     return _STATUS_OF_PYTEST.get(int(status), int(status))
 
 
