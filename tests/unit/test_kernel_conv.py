@@ -14,7 +14,7 @@ from hil.model.tflite import parse
 from hil.plan.kernels import Conv, Depthwise
 from hil.plan.lower import lower
 from hil.plan.records import Box
-from tests.support.hostile import assert_survives
+from tests.support.hostile import assert_bounds, assert_refused, assert_survives
 from tests.support.single import assert_exact, build, tiling
 from tests.support.tflite_writer import ModelWriter
 
@@ -142,6 +142,26 @@ def test_every_way_through_a_window(depth: int, kernel: tuple[int, int], size: t
 def test_lying_records_do_no_harm(depthwise: bool) -> None:
     graph = parse(model(BASE, depthwise=depthwise), "x")
     assert_survives(build(graph, lower(graph)), seed=7)
+
+
+@pytest.mark.parametrize("depthwise", [False, True])
+def test_references_end_inside_their_memory(depthwise: bool) -> None:
+    graph = parse(model(BASE, depthwise=depthwise), "x")
+    data, weights, _, out = (graph.tensors[index].elements for index in range(4))
+    channels = graph.tensors[3].shape[3]
+    sizes = {"input": data, "weights": weights, "params": 16 * channels, "out": out}
+    assert_bounds(graph, lower(graph), sizes)
+
+
+@pytest.mark.parametrize("depthwise", [False, True])
+def test_windows_that_leave_the_input_are_refused(depthwise: bool) -> None:
+    graph = parse(model(BASE, depthwise=depthwise), "x")
+    program = build(graph, lower(graph))
+    for change in (
+        {"pad_top": 3}, {"pad_top": -1}, {"stride_h": 5}, {"stride_w": 0}, {"dilation_w": 0}, {"dilation_h": 1 << 28},
+        {"lo": -129}, {"hi": 128}, {"in_zp": 200}, {"out_zp": -200},
+    ):  # fmt: skip
+        assert_refused(program, **change)
 
 
 def refused(change: dict[str, Any]) -> bytes:

@@ -13,7 +13,7 @@ from hil.errors import MalformedModel, UnsupportedModel
 from hil.model.tflite import parse
 from hil.plan.lower import lower
 from hil.plan.records import Act
-from tests.support.hostile import assert_survives
+from tests.support.hostile import assert_bounds, assert_refused, assert_survives
 from tests.support.single import assert_exact, build
 from tests.support.tflite_writer import ModelWriter
 
@@ -97,6 +97,14 @@ def test_every_pair_of_values(kind: str) -> None:
         assert_exact(data, inputs=[a.astype(np.int8), b.astype(np.int8)])
 
 
+@pytest.mark.parametrize("kind", ["ADD", "SUB"])
+@pytest.mark.parametrize("ratio", [3.0, 1.2, 1.7, 7.9])
+def test_sums_that_nearly_cancel_show_the_last_bit(kind: str, ratio: float) -> None:
+    a, b = np.meshgrid(np.arange(-128, 128), np.arange(-128, 128))
+    data = model(kind, (256, 256), zero_points=(1, -1, 0), scales=(0.1 * ratio, 0.1, 0.2 * ratio * 2.0**-20 * 1.01))
+    assert_exact(data, inputs=[a.astype(np.int8), b.astype(np.int8)])
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("shape", [(), (1,), (2,) * 7, (2, 1, 2, 1, 2, 1, 2, 1)])
 def test_same_shape_of_any_rank(kind: str, shape: Shape) -> None:
@@ -132,6 +140,10 @@ def test_rows_are_batch_and_height_of_images_and_all_but_the_last_otherwise() ->
 def test_lying_records_do_no_harm(kind: str, second: Shape) -> None:
     graph = parse(model(kind, second=second), "x")
     assert_survives(build(graph, lower(graph)), seed=9, mutants=40)
+    sizes = [tensor.elements for tensor in graph.tensors]
+    assert_bounds(graph, lower(graph), {"a": sizes[0], "b": sizes[1], "out": sizes[2]})
+    for change in ({"a_channel": -1}, {"a_zp": 128}, {"b_zp": -129}, {"out_zp": 300}, {"lo": -129}, {"hi": 128}):
+        assert_refused(build(graph, lower(graph)), **change)
 
 
 @pytest.mark.parametrize(

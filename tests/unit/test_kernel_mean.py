@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hil.errors import MalformedModel, UnsupportedModel
 from hil.model.tflite import parse
 from hil.plan.lower import lower
-from tests.support.hostile import assert_survives
+from tests.support.hostile import assert_bounds, assert_refused, assert_survives
 from tests.support.single import assert_exact, build
 from tests.support.tflite_writer import ModelWriter
 
@@ -85,7 +85,12 @@ def test_work_counts_elements_read() -> None:
 @pytest.mark.parametrize("axes", [(1, 2), (0, 2), (3,)])
 def test_lying_records_do_no_harm(axes: tuple[int, ...]) -> None:
     graph = parse(model(axes=axes, keep=True), "x")
-    assert_survives(build(graph, lower(graph)), seed=2, mutants=40)
+    program = build(graph, lower(graph))
+    assert_survives(program, seed=2, mutants=40)
+    assert_bounds(graph, lower(graph), {"input": 120, "out": graph.tensors[graph.outputs[0]].elements})
+    assert_refused(program, run_length=1 << 28, run_stride=0)
+    assert_refused(program, reduced=(1, 1, 1, 1, 1, 1 << 20), reduced_strides=(0,) * 6)
+    assert_refused(program, run_stride=-1)
 
 
 @pytest.mark.parametrize(

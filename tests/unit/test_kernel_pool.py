@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hil.errors import MalformedModel, UnsupportedModel
 from hil.model.tflite import parse
 from hil.plan.lower import lower
-from tests.support.hostile import assert_survives
+from tests.support.hostile import assert_bounds, assert_refused, assert_survives
 from tests.support.single import assert_exact, build
 from tests.support.tflite_writer import ModelWriter
 
@@ -81,6 +81,9 @@ def test_average_of_two_rounds_halves_away_from_zero(values: tuple[int, int]) ->
 def test_lying_records_do_no_harm(kind: str) -> None:
     graph = parse(model(kind), "x")
     assert_survives(build(graph, lower(graph)), seed=5)
+    assert_bounds(graph, lower(graph), {"input": 2 * 5 * 6 * 3, "out": 2 * 5 * 3 * 3})
+    for change in ({"pad_top": 2}, {"pad_left": -1}, {"stride_h": 6}, {"lo": -129}, {"hi": 128}):
+        assert_refused(build(graph, lower(graph)), **change)
 
 
 @pytest.mark.parametrize("kind", KINDS)
