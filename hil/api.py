@@ -164,4 +164,4 @@ class Place:
 
 def places(board: Board) -> tuple[Place, ...]:
     """Where a board of this kind can be reached. A virtual one starts on demand, as often as it is asked for."""
-    return (Place("virtual", f"{board.virtual}, started on demand"),) if board.virtual else ()
+    return (Place("virtual", f"{board.virtual.machine}, started on demand"),) if board.virtual else ()

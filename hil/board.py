@@ -12,6 +12,9 @@ from hil.errors import BoardFileError, UsageError
 from hil.paths import BOARDS
 
 _ISAS = ("thumb-v6m", "thumb-v8m", "rv32imac", "host")
+_RUNNERS = ("unicorn", "qemu", "process")
+_CLOCKS = ("own", "shared")
+_TOOLCHAINS = ("zig", "gcc")
 _COUNTERS = ("cycles", "instructions", "microseconds")
 _MOST_CYCLES = 1e12
 
@@ -37,15 +40,30 @@ class Cost:
 
 
 @dataclass(frozen=True)
+class Virtual:
+    """What runs the board's machine code where no board is: a runner of `hil.virtual`, and what it is to be.
+
+    `program` and `arguments` are a command of another package, for runners that need one; `package` is the Debian
+    package that brings it. `clock`: whether each core has its own virtual time, or all share one ("shared").
+    """
+
+    runner: str
+    machine: str
+    program: str | None
+    arguments: tuple[str, ...]
+    package: str | None
+    clock: str
+
+
+@dataclass(frozen=True)
 class Board:
     """A kind of hardware. Every value is checked on load; see the comments in `boards/rp2040.toml`."""
 
     name: str
     title: str
     port: str
-    virtual: str | None
+    virtual: Virtual | None
     isa: str
-    cpu: str
     cores: int
     clock_hz: int
     counts: str
@@ -55,6 +73,8 @@ class Board:
     stack_per_core: int
     baud: int
     uf2_family: int | None
+    build: Mapping[str, tuple[str, ...]]
+    """Target flags by toolchain."""
     costs: Mapping[str, Cost] = field(repr=False)
     step_cost: float
 
@@ -91,6 +111,17 @@ class _Table:
         if not low <= value <= high:
             self.fail(key, f"{value} is outside {low}..{high}")
         return int(value)
+
+    def text(self, key: str) -> str | None:
+        """An optional string."""
+        return self.string(key) if key in self.values else None
+
+    def strings(self, key: str) -> tuple[str, ...]:
+        """A list of strings; empty if it is not there."""
+        value = self.take(key, list, optional=True) or []
+        if not all(isinstance(item, str) and item for item in value):
+            self.fail(key, f"expected a list of strings, found {value!r}")
+        return tuple(value)
 
     def one_of(self, key: str, allowed: tuple[str, ...]) -> str:
         value = self.string(key)
@@ -136,9 +167,8 @@ def parse(file: Path, text: str) -> Board:
         name=name,
         title=top.string("title"),
         port=top.string("port"),
-        virtual=top.string("virtual") if "virtual" in raw else None,
+        virtual=_virtual(top.table("virtual", optional=True)),
         isa=cpu.one_of("isa", _ISAS),
-        cpu=cpu.string("name"),
         cores=cores,
         clock_hz=cpu.integer("clock_hz", 1_000, 10_000_000_000),
         counts=cpu.one_of("counts", _COUNTERS),
@@ -148,6 +178,7 @@ def parse(file: Path, text: str) -> Board:
         stack_per_core=per_core,
         baud=console.integer("baud", 300, 12_000_000),
         uf2_family=uf2.integer("family", 0, 0xFFFF_FFFF) if uf2 else None,
+        build=_build(top.need("build")),
         costs=costs,
         step_cost=step_cost,
     )
@@ -155,6 +186,31 @@ def parse(file: Path, text: str) -> Board:
         if table:
             table.done()
     return board
+
+
+def _virtual(table: _Table | None) -> Virtual | None:
+    if table is None:
+        return None
+    made = Virtual(
+        runner=table.one_of("runner", _RUNNERS),
+        machine=table.string("machine"),
+        program=table.text("program"),
+        arguments=table.strings("arguments"),
+        package=table.text("package"),
+        clock=table.one_of("clock", _CLOCKS) if "clock" in table.values else "own",
+    )
+    table.done()
+    return made
+
+
+def _build(table: _Table) -> dict[str, tuple[str, ...]]:
+    made = {toolchain: table.strings(toolchain) for toolchain in _TOOLCHAINS if toolchain in table.values}
+    if not made:
+        table.fail("zig", f"no flags for any toolchain ({', '.join(_TOOLCHAINS)})")
+    for key in _TOOLCHAINS:
+        table.seen.add(key)
+    table.done()
+    return made
 
 
 def _region(memory: _Table, key: str) -> Region:

@@ -25,9 +25,6 @@ TOOLCHAINS = ("zig", "gcc")
 
 _WARNINGS = ("-Wall", "-Wextra", "-Werror", "-Wconversion", "-Wshadow")
 _COMMON = ("-std=c11", "-ffreestanding", "-fno-common", "-ffunction-sections", "-fdata-sections", "-g", *_WARNINGS)
-# What each compiler calls the instruction set; the CPU's name comes from the board.
-_ZIG_TARGETS = {"thumb-v6m": "thumb-freestanding-eabi"}
-_GCC_TARGETS = {"thumb-v6m": "-mthumb"}
 # How the engine is optimised, by measurement on Cortex-M0+ (code bytes; Mcycles of DS-CNN, ResNet8, MobileNetV1):
 #   zig  -O2 28912; 59.7 172.7 137.1   -Os 18192; 44.8 142.5 110.1   -Os without LSR 18256; 42.1 126.0 104.7
 #   gcc  -Os 19216; 57.4 189.0 145.7   -O2 21616; 43.0 131.9 100.5   -O3 25200; 42.4 130.5 102.4
@@ -133,16 +130,10 @@ def _build_for(board: Board, toolchain: str) -> _Build:
     if toolchain not in TOOLCHAINS:
         raise UsageError(f"no toolchain is called {toolchain!r}; known: {', '.join(TOOLCHAINS)}")
     compiler = zig() if toolchain == "zig" else arm_gcc()
-    targets = _ZIG_TARGETS if toolchain == "zig" else _GCC_TARGETS
-    if board.isa not in targets:
-        raise UsageError(f"{toolchain} cannot build for {board.name}: instruction set {board.isa}")
-    if toolchain == "zig":
-        # Without the last flag, debug builds pull in the sanitizer's run time.
-        target = ["-target", targets[board.isa], f"-mcpu={board.cpu.replace('-', '_')}", "-fno-sanitize=undefined"]
-        link = [*target]
-    else:
-        target = [targets[board.isa], f"-mcpu={board.cpu.replace('_', '-')}", "-fno-tree-loop-distribute-patterns"]
-        link = [*target, "-nostdlib", "-Wl,--no-warn-rwx-segments"]
+    if toolchain not in board.build:
+        raise UsageError(f"{toolchain} cannot build for {board.name}: it is not in the board's [build] table")
+    target = board.build[toolchain]
+    link = [*target] if toolchain == "zig" else [*target, "-nostdlib", "-Wl,--no-warn-rwx-segments"]
     folders = ("engine", "link", "port", f"port/{board.port}", "")
     defines = {
         "HIL_BOARD": f'"{board.name}"',

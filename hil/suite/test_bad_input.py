@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -21,14 +22,15 @@ def test_refuses_nonsense(dut: Dut, model_inputs: tuple[Tensors, ...], reference
     """Requests outside of the arena or the program are refused by name, and the next inference is right."""
     arena, steps = dut.hello.arena_needed, dut.hello.steps
     room = dut.hello.arena_room
-    for what, request in {
+    requests: dict[str, Callable[[], object]] = {
         "read past the end": lambda: dut.link.read(room - 1, 8),
         "read far away": lambda: dut.link.read(0xFFFF_FFF0, 8),
         "write past the end": lambda: dut.link.write(room - 1, bytes(8)),
         "write far away": lambda: dut.link.write(0xFFFF_FFFC, bytes(8)),
         "run from nowhere": lambda: dut.link.run(steps + 1, 1, limit=10),
         "run too far": lambda: dut.link.run(0, steps + 1, limit=10),
-    }.items():
+    }
+    for what, request in requests.items():
         with pytest.raises(DeviceRefused, match="refused"):
             request()
         assert dut.station.alive(), what
