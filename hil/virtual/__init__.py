@@ -97,12 +97,13 @@ class VirtualBoard:
             if end is not None:
                 end()
             with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(timeout=3)
+                self._process.wait(timeout=1)
                 break
         self._reader.join(timeout=3)
-        for stream in (self._process.stdout, self._process.stderr):
-            if stream is not None:
-                stream.close()
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+        if self._process.stderr is not None and not self._reader.is_alive():
+            self._process.stderr.close()  # under a thread that reads it, close would wait
 
     def _read_stderr(self) -> None:
         stream: IO[bytes] | None = self._process.stderr
@@ -135,7 +136,8 @@ class VirtualBoard:
                 if len(line) > _LONGEST_GREETING or not selector.select(deadline - time.monotonic()):
                     raise self._missing(f"was not ready in {limit:g} s")
                 if not (part := stream.read1(_LONGEST_GREETING)):  # type: ignore[attr-defined]
-                    self._process.wait(timeout=limit)
+                    with contextlib.suppress(subprocess.TimeoutExpired):
+                        self._process.wait(timeout=3)
                     raise self._missing(f"ended with status {self._process.returncode}")
                 line += part
         return line

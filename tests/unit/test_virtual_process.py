@@ -270,6 +270,30 @@ def test_what_cannot_start_says_why(tmp_path: Path, data: bytes | None, why: str
         hil.virtual.start("rp2040", path, limit=LIMIT)
 
 
+@pytest.mark.parametrize(
+    ("script", "why"),
+    [
+        ("exec sleep 100", "not ready in 0.3 s"),
+        ("echo hello; exec sleep 100", "greeted with b'hello"),
+        ('echo \'{"schema": "hil.virtual/1", "uart0": "x", "probe": 1}\'; exec sleep 100', "greeted with"),
+        ("head -c 100000 /dev/zero; exec sleep 100", "not ready"),
+        ("echo oops >&2; exit 7", "status 7; it said:\noops"),
+    ],
+    ids=["silence", "another greeting", "no port", "no end", "its end"],
+)
+def test_a_process_that_is_no_board_is_missing(
+    tmp_path: Path, echo: Path, monkeypatch: pytest.MonkeyPatch, script: str, why: str
+) -> None:
+    fake = tmp_path / "python"
+    fake.write_text(f"#!/bin/sh\n{script}\n")
+    fake.chmod(0o755)
+    hil.virtual.prepare("rp2040")  # with the real Python
+    monkeypatch.setattr(hil.virtual, "prepare", lambda board: None)
+    monkeypatch.setattr(sys, "executable", str(fake))
+    with pytest.raises(BoardMissing, match=why):
+        hil.virtual.start("rp2040", echo, limit=0.3 if "sleep" in script else LIMIT)
+
+
 def test_a_probe_that_does_not_answer_is_an_error() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         host, port = listener.getsockname()
