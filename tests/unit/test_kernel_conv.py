@@ -48,6 +48,8 @@ def cases(draw: st.DrawFn) -> dict[str, Any]:
         "zero_points": draw(st.tuples(st.integers(-128, 127), st.integers(-128, 127))),
         # log2 of the factor from sum to output: up to a left shift of 8 bits, down to nothing left.
         "factor": draw(st.floats(-36, 7)),
+        # Powers of two, so that sums lie exactly between two outputs.
+        "halves": draw(st.booleans()),
     }
 
 
@@ -62,6 +64,8 @@ def model(case: dict[str, Any], *, depthwise: bool = False, bias: bool = True) -
         for values in zip(case["size"], case["kernel"], case["stride"], case["dilation"], strict=True)
     )
     scales = rng.uniform(0.5, 1.0, oc if case["per_channel"] else 1) * 2.0 ** case["factor"]
+    if case["halves"]:
+        scales = 2.0 ** np.floor(np.log2(scales))
     in_zp, out_zp = case["zero_points"]
     w = ModelWriter("conv")
     x = w.activation("x", (case["batch"], *case["size"], ic), 1.0, in_zp)
@@ -91,7 +95,7 @@ def test_depthwise_is_exact(case: dict[str, Any], bias: bool) -> None:
 BASE: dict[str, Any] = {
     "seed": 1, "batch": 2, "size": (6, 5), "kernel": (3, 2), "stride": (2, 1), "dilation": (1, 2), "padding": "SAME",
     "groups": 2, "depth": 3, "per_group": 2, "activation": "NONE", "per_channel": True, "zero_points": (5, -9),
-    "factor": -9.0,
+    "factor": -9.0, "halves": False,
 }  # fmt: skip
 
 

@@ -36,7 +36,8 @@ static void add(const hil_sum *r, const int8_t *a, const int8_t *b, int8_t *out,
     for (uint32_t i = 0; i < count; i++) {
         const int32_t x = scaled(*a - p->a_zp, r->a_multiplier, r->a_shift);
         const int32_t y = scaled(*b - p->b_zp, r->b_multiplier, r->b_shift);
-        out[i] = (int8_t)hil_clamp(hil_requantise(x + y, r->multiplier, r->shift), p->out_zp, p->lo, p->hi);
+        const int32_t total = x + r->sign * y;
+        out[i] = (int8_t)hil_clamp(hil_requantise(total, r->multiplier, r->shift), p->out_zp, p->lo, p->hi);
         a += p->a_channel;
         b += p->b_channel;
     }
@@ -86,7 +87,7 @@ static void run(const hil_memory *memory, const hil_pair *p, const hil_sum *sum,
 
 hil_status hil_check_add(const hil_limits *limits, const hil_sum *r, hil_extent *extent)
 {
-    if (r->a_shift < -31 || r->a_shift > 0 || r->b_shift < -31 || r->b_shift > 0) {
+    if ((r->sign != 1 && r->sign != -1) || r->a_shift < -31 || r->a_shift > 0 || r->b_shift < -31 || r->b_shift > 0) {
         return HIL_BAD_RECORD;
     }
     return check(limits, &r->pair, extent);

@@ -59,6 +59,7 @@ typedef struct {
 typedef struct {
     hil_pair pair;
     int32_t a_multiplier, a_shift, b_multiplier, b_shift, multiplier, shift;
+    int32_t sign; /* 1: a + b; -1: a - b */
 } hil_sum;
 
 hil_status hil_check_add(const hil_limits *limits, const hil_sum *record, hil_extent *extent);

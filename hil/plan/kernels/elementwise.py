@@ -101,7 +101,10 @@ def _same_storage(a: Ref, b: Ref) -> bool:
 
 @dataclass(frozen=True)
 class Add(Pair):
-    """Sum, or difference where `b_multiplier` is negative: inputs are scaled to a common scale, added, rescaled."""
+    """Sum, or difference with `sign` -1: inputs are scaled to a common scale, added or subtracted, rescaled.
+
+    The sign counts after scaling: negating the multiplier instead would round halves the other way.
+    """
 
     KIND: ClassVar[int] = 5
     NAME: ClassVar[str] = "add"
@@ -112,10 +115,11 @@ class Add(Pair):
     b_shift: int
     multiplier: int
     shift: int
+    sign: int
 
     def combine(self, a: Int64s, b: Int64s) -> Int64s:
         total = requantise(a << LEFT_SHIFT, self.a_multiplier, self.a_shift)
-        total += requantise(b << LEFT_SHIFT, self.b_multiplier, self.b_shift)
+        total += self.sign * requantise(b << LEFT_SHIFT, self.b_multiplier, self.b_shift)
         return requantise(total, self.multiplier, self.shift)
 
 

@@ -42,7 +42,7 @@ def lower_add(context: Context) -> list[Job]:
 
 
 def lower_sub(context: Context) -> list[Job]:
-    """SUB (`sub.cc` PrepareGeneralSubOp): ADD with the second multiplier negated."""
+    """SUB (`sub.cc` PrepareGeneralSubOp): as ADD, but the second input is subtracted after it is scaled."""
     return _lower_sum(context, -1)
 
 
@@ -70,10 +70,11 @@ def _lower_sum(context: Context, sign: int) -> list[Job]:
         **vars(walk),
         a_multiplier=a_multiplier,
         a_shift=a_shift,
-        b_multiplier=sign * b_multiplier,
+        b_multiplier=b_multiplier,
         b_shift=b_shift,
         multiplier=factor,
         shift=shift,
+        sign=sign,
     )
     return [context.job(record)]
 
