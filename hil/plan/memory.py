@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import accumulate
 
 from hil.model.graph import Graph
@@ -18,12 +18,11 @@ _SHUFFLES = 200
 
 @dataclass
 class _Storage:
-    """Bytes of one value, whatever its names. Lives from job `first` (-1: an input) to `last` (all jobs: an output)."""
+    """Bytes of one value after another. Lives from job `first` (-1: an input) to `last` (all jobs: an output)."""
 
     size: int
     first: int
     last: int
-    members: list[int] = field(default_factory=list)
 
     def meets(self, other: _Storage) -> bool:
         return self.first <= other.last and other.first <= self.last
@@ -51,7 +50,7 @@ class Layout:
 def allocate(graph: Graph, lowered: Lowered, *, in_place: bool = True) -> Layout:
     """Give every activation its offset. Deterministic: the same graph gives the same layout."""
     names, constants = _resolve(lowered)
-    storages = _lifetimes(graph, lowered.jobs, names)
+    storages = _lifetimes(graph, lowered.jobs, names, constants)
     if in_place:
         _merge(lowered.jobs, names, storages)
     groups = list({id(s): s for s in storages.values()}.values())
@@ -82,14 +81,16 @@ def _resolve(lowered: Lowered) -> tuple[dict[int, int], dict[int, bytes]]:
     return names, constants
 
 
-def _lifetimes(graph: Graph, jobs: Sequence[Job], names: Mapping[int, int]) -> dict[int, _Storage]:
+def _lifetimes(
+    graph: Graph, jobs: Sequence[Job], names: Mapping[int, int], constants: Mapping[int, bytes]
+) -> dict[int, _Storage]:
     storages: dict[int, _Storage] = {}
 
     def touch(tensor: int, when: int) -> None:
         root = names.get(tensor, tensor)
-        if graph.tensors[root].data is not None:
+        if graph.tensors[root].data is not None or root in constants:
             return
-        storage = storages.setdefault(root, _Storage(graph.tensors[root].bytes, when, when, [root]))
+        storage = storages.setdefault(root, _Storage(graph.tensors[root].bytes, when, when))
         storage.first, storage.last = min(storage.first, when), max(storage.last, when)
 
     for tensor in graph.inputs:
@@ -129,9 +130,7 @@ def _merge(jobs: Sequence[Job], names: Mapping[int, int], storages: dict[int, _S
             if _up(out.size) < _up(source.size) and _bound(storages, source, out) > _bound(storages):
                 continue
             source.last = out.last
-            source.members += out.members
-            for member in out.members:
-                storages[member] = source
+            storages[names.get(target.tensor, target.tensor)] = source
             break
 
 

@@ -20,7 +20,7 @@ from hil.bench import Source
 from hil.deployment import Deployment, Planned, Say, Tensors, silent
 from hil.dut import Dut, Inference
 from hil.image.build import Image
-from hil.link import Hello
+from hil.link import Hello, Memory, StackUse
 from hil.measure import Comparison, Latency, Measured, RamUse
 from hil.model import tflite
 from hil.model.graph import Tensor
@@ -107,19 +107,6 @@ class FakeStation:
         return ""
 
 
-class _Stack:
-    size = 4096
-    used = FOOTPRINT.stacks[0]
-
-
-class _Memory:
-    static = FOOTPRINT.ram_static
-    stacks = (_Stack(), _Stack())
-
-    def __init__(self, arena_used: int) -> None:
-        self.arena_used = arena_used
-
-
 class FakeDut(Dut):
     """Computes in numpy. `us` and `cycles` are what every run counts; `broken` is raised by every inference."""
 
@@ -166,8 +153,9 @@ class FakeDut(Dut):
     def paint(self, pattern: int) -> None:
         self.painted.append(pattern)
 
-    def memory(self) -> Any:
-        return _Memory(self.deployment.plan.arena_bytes)
+    def memory(self) -> Memory:
+        stacks = tuple(StackUse(4096, FOOTPRINT.stacks[0]) for _ in range(self.deployment.board.cores))
+        return Memory(FOOTPRINT.ram_static, self.deployment.plan.arena_bytes, self.painted[-1], stacks)
 
     def clocks(self) -> tuple[int, int]:
         return self.runs * self.us, self.fake_station.now_ns

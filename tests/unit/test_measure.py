@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hil.errors import ClockMismatch, DeviceHang, UsageError
+from hil.link import Memory, StackUse
 from hil.measure import Comparison, Counts, Latency, compare, compare_layers, measure
 from hil.measure.latency import CLOCK_TOLERANCE, clock_ratio, summarise
 from hil.measure.profile import PAINTS
@@ -43,7 +44,8 @@ INF, NAN = float("inf"), float("nan")
     [
         (1.0, 1.0, 0),
         (1.0, np.nextafter(np.float32(1), np.float32(2)), 0),  # 1.2e-7 relative
-        (1.0, 1.000002, 1),
+        (1.0, 1.0000015, 1),
+        (1.0, 1.0000009, 0),
         (-1.0, 1.0, 1),
         (0.0, 1e-30, 1),  # relative, not absolute: near zero nothing is forgiven
         (1e-30, 0.0, 1),
@@ -207,6 +209,21 @@ def test_ram_is_what_both_paints_show() -> None:
     assert len(set(PAINTS)) == 2
     assert found.ram.stacks == FOOTPRINT.stacks, "only the cores in use count"
     assert found.ram.peak == FOOTPRINT.ram_static + dut.deployment.plan.arena_bytes + sum(FOOTPRINT.stacks)
+
+
+@pytest.mark.parametrize("larger", PAINTS)
+def test_what_one_paint_hides_the_other_shows(larger: int) -> None:
+    """A stack that holds bytes like the paint looks shorter; the longer of both looks is true."""
+    dut, values, reference = prepared()
+    arena = dut.deployment.plan.arena_bytes
+
+    def memory() -> Memory:
+        seen = 1 if dut.painted[-1] == larger else 0
+        return Memory(FOOTPRINT.ram_static, arena - 1 + seen, dut.painted[-1], (StackUse(4096, 499 + seen),))
+
+    dut.memory = memory  # type: ignore[method-assign]
+    found = measure(dut, values, reference, Counts(1, 2))
+    assert (found.ram.arena, found.ram.stacks) == (arena, (500,))
 
 
 def test_repeats_that_differ_are_noticed() -> None:

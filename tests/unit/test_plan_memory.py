@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hil.model.graph import Graph, NoOptions, Operator, Tensor
@@ -17,7 +17,10 @@ from hil.plan.records import Act, Arena, Blob, Box, Const, Extent, Record, Ref, 
 
 @dataclass(frozen=True)
 class Fake(Record):
-    """A kernel that reads `a` and `b` whole and writes `out` whole; it may run in place where the flags say so."""
+    """A kernel that reads `a` and `b` whole and writes `out` whole; it may run in place where the flags say so.
+
+    `adds`: it writes only parts, and needs what an earlier kernel of its operator wrote into the others.
+    """
 
     KIND: ClassVar[int] = 0
     COST: ClassVar[str] = "copy"
@@ -28,6 +31,7 @@ class Fake(Record):
     out: Ref
     over_a: bool
     over_b: bool
+    adds: bool = False
 
     def extent(self) -> Extent:
         return Extent(1, 1)
@@ -58,7 +62,7 @@ def models(draw: st.DrawFn) -> Model:
     jobs: list[Job] = []
     aliases: dict[int, Act | Blob] = {}
     for index in range(draw(st.integers(0, 9))):
-        kind = draw(st.sampled_from(["compute", "compute", "compute", "two outputs", "rename", "constant"]))
+        kind = draw(st.sampled_from(["compute"] * 4 + ["two outputs", "in two parts", "rename", "constant"]))
         pick = st.integers(0, len(tensors) - 1)
         if kind == "rename":
             source = draw(pick)
@@ -76,7 +80,10 @@ def models(draw: st.DrawFn) -> Model:
                 tensors.append(draw(st.one_of(sizes, st.just(tensors[a]))))
                 made.append(len(tensors) - 1)
                 second: Ref = Act(b) if draw(st.booleans()) else Blob(b"constant")
-                jobs.append(Job(index, Fake(Act(a), second, Act(made[-1]), draw(st.booleans()), draw(st.booleans()))))
+                if kind == "in two parts":
+                    jobs.append(Job(index, Fake(Blob(b""), Blob(b""), Act(made[-1]), False, False)))
+                flags = draw(st.booleans()), draw(st.booleans())
+                jobs.append(Job(index, Fake(Act(a), second, Act(made[-1]), *flags, adds=kind == "in two parts")))
         operators.append(Operator(index, "FAKE", 1, (), tuple(made), NoOptions()))
     computed = [t for op in operators for t in op.outputs if not isinstance(aliases.get(t), Blob)]
     rooted = [t for t in computed if _root(aliases, t) is not None] or [0]
@@ -151,7 +158,10 @@ class Simulation:
     def job(self, record: Record, number: int) -> None:
         target = record.target
         assert isinstance(target, Act)
+        assert isinstance(record, Fake)
         out = set(self.span(target.tensor))
+        if record.adds:
+            self.check(target.tensor, f"when job {number} adds to it")
         for ref in record.sources():
             if isinstance(ref, Act) and _root(self.model.lowered.aliases, ref.tensor) is not None:
                 self.check(ref.tensor, f"when job {number} reads it")
@@ -162,6 +172,7 @@ class Simulation:
         self.write(target.tensor)
 
 
+@settings(max_examples=5 * settings().max_examples)
 @given(models())
 def test_every_value_is_there_when_it_is_read(model: Model) -> None:
     Simulation(model, allocate(model.graph, model.lowered)).run()
@@ -189,6 +200,38 @@ def test_sizes_are_what_they_say(model: Model) -> None:
     assert len(layout.live) == len(model.lowered.jobs)
     apart = allocate(model.graph, model.lowered, in_place=False)
     assert layout.lower_bound <= apart.lower_bound
+
+
+def first_fit(model: Model) -> int:
+    """The arena of the simplest planner there is: largest first, each as low as its life allows."""
+    jobs, lives = model.lowered.jobs, {t: [-1] for t in model.graph.inputs}
+    for j, job in enumerate(jobs):
+        for ref in job.record.refs().values():
+            if isinstance(ref, Act) and (root := _root(model.lowered.aliases, ref.tensor)) is not None:
+                lives.setdefault(root, []).append(j)
+        target = job.record.target
+        assert isinstance(target, Act)
+        lives[target.tensor].append(max(k for k, other in enumerate(jobs) if other.operator == job.operator))
+    for tensor in model.graph.outputs:
+        root = _root(model.lowered.aliases, tensor)
+        assert root is not None
+        lives.setdefault(root, []).append(len(jobs))
+    placed: list[tuple[int, int, int]] = []
+    for tensor in sorted(lives, key=lambda t: (-model.graph.tensors[t].bytes, min(lives[t]), t)):
+        size, at = -(-model.graph.tensors[tensor].bytes // ALIGN) * ALIGN, 0
+        for start, end, other in sorted(placed):
+            together = min(lives[tensor]) <= max(lives[other]) and min(lives[other]) <= max(lives[tensor])
+            if together and start < at + size and at < end:
+                at = end
+        placed.append((at, at + size, tensor))
+    return max((end for _, end, _ in placed), default=0)
+
+
+@settings(max_examples=5 * settings().max_examples)
+@given(models())
+def test_the_arena_is_no_larger_than_the_simplest_planners(model: Model) -> None:
+    layout = allocate(model.graph, model.lowered, in_place=False)
+    assert layout.lower_bound - ALIGN < layout.arena_bytes <= first_fit(model)
 
 
 @given(models())
@@ -288,3 +331,15 @@ def test_a_small_output_does_not_hold_a_large_input_alive() -> None:
 def test_a_smaller_output_goes_in_place_where_that_is_smaller() -> None:
     model = chain([100, 40, 4], over=True)
     assert allocate(model.graph, model.lowered).arena_bytes == 100
+
+
+def test_one_storage_under_two_names_is_overwritten_only_where_both_allow_it() -> None:
+    tensors = tuple(Tensor(i, f"t{i}", (8,), "int8", None) for i in range(4))
+    operators = tuple(Operator(k, "FAKE", 1, (k,), (k + 1,), NoOptions()) for k in range(3))
+    graph = Graph("names", "0" * 64, tensors, operators, (0,), (3,), b"")
+    first = Job(0, Fake(Act(0), Blob(b""), Act(1), False, False))
+    for over_second, arena in ((False, 16), (True, 16)):
+        job = Job(2, Fake(Act(1), Act(2), Act(3), True, over_second))
+        layout = allocate(graph, Lowered((first, job), {2: Act(1)}))
+        assert layout.arena_bytes == arena
+        assert (layout.offsets[3] == layout.offsets[1]) == over_second

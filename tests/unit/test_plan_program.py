@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from hil.errors import PlanError
 from hil.plan.interpreter import Interpreter
 from hil.plan.kernels.lookup import Lookup
+from hil.plan.lower import lower
 from hil.plan.program import Program, Span, Step, decode, encode
 from hil.plan.records import Act, Arena, Blob, Box, Const
 from tests.support.engine import NativeEngine
@@ -68,6 +69,19 @@ def test_a_real_plan_is_read_back() -> None:
     program = planned().plan.program
     assert decode(program.data) == program
     assert native(program.data, program.arena_bytes) == LOADED
+
+
+def test_numbers_are_read_back_as_they_were_lowered() -> None:
+    """Negative ones too: zero points, and the bounds of activations."""
+    made = planned()
+    jobs = lower(made.graph).jobs
+    signed = 0
+    for job, record in zip(jobs, made.plan.program.operators, strict=True):
+        for name, value in vars(job.record).items():
+            if not isinstance(value, Act | Blob):
+                assert getattr(record, name) == value, name
+                signed += isinstance(value, int) and value < 0
+    assert signed > 0
 
 
 def test_equal_constants_are_stored_once() -> None:
@@ -138,7 +152,7 @@ def test_every_truncation_is_refused_by_both_readers() -> None:
         {"operators_at": len(PROGRAM.data)}, {"operators_at": 65}, {"operators_at": 0xFFFF_FFFC}, {"operators_at": 0},
         {"operators": 0x4000_0000}, {"steps": 0xFFFF_FFFF}, {"steps": 1000}, {"steps_at": 0xFFFF_FFFC},
         {"inputs": 0x2000_0000}, {"inputs_at": 66}, {"outputs": 99}, {"outputs_at": len(PROGRAM.data) - 4},
-        {"arena": 23}, {"arena": 0}, {"cores": 0},
+        {"arena": 23}, {"arena": 0}, {"cores": 0}, {"steps": 0, "steps_at": 0}, {"inputs": 0, "inputs_at": 32},
     ],
     ids=lambda h: "-".join(f"{k}={v:#x}" for k, v in h.items()),
 )  # fmt: skip
@@ -159,6 +173,7 @@ def test_a_sealed_lie_in_the_header_is_refused_by_both_readers(header: dict[str,
         ((1, 0, 3, 2, 0, 3), BAD_STEP),  # less than none
         ((1, 0, 0, 5, 0, 3), BAD_STEP),  # a row too many
         ((1, 0, 0, 4, 0, 4), BAD_STEP),  # a channel too many
+        ((1, 0, 0, 4, 2, 2), BAD_STEP),  # no channels
         ((1, 0, 0, 0xFFFF_FFFF, 0, 3), BAD_STEP),
         ((1 | 1 << 16, 0, 0, 4, 0, 3), BAD_STEP),  # a core that is not there
     ],

@@ -61,11 +61,13 @@ def text(result: pytest.RunResult) -> str:
 
 
 def properties(path: Path) -> dict[str, dict[str, str]]:
-    """The properties of every test case in a JUnit file."""
-    return {
-        case.attrib["name"]: {p.attrib["name"]: p.attrib["value"] for p in case.iter("property")}
-        for case in ET.parse(path).iter("testcase")
-    }
+    """The properties of every test case in a JUnit file; each is there once."""
+    found = {}
+    for case in ET.parse(path).iter("testcase"):
+        pairs = [(p.attrib["name"], p.attrib["value"]) for p in case.iter("property")]
+        found[case.attrib["name"]] = dict(pairs)
+        assert len(pairs) == len(dict(pairs))
+    return found
 
 
 # -- options -----------------------------------------------------------------------------------------------------------
