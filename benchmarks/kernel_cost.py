@@ -17,6 +17,7 @@ import numpy as np
 from hil import api
 from hil.model import inputs as input_sets
 from hil.paths import ZOO
+from hil.plan.program import Barrier
 from hil.plan.records import Work
 
 Sample = tuple[str, Work, int]
@@ -32,6 +33,8 @@ def measure(path: Path, board: str) -> tuple[list[Sample], int, int]:
         whole = dut.infer(values).cycles
         dut._load(values)
         for index, step in enumerate(program.steps):
+            if isinstance(step, Barrier):
+                continue
             record = program.operators[step.operator]
             samples.append((record.COST, record.work(step.box), dut.link.run(index, 1).cycles))
     return samples, deployment.plan.cycles, whole

@@ -16,6 +16,7 @@ VERSION = 1
 _HEADER = struct.Struct("<16I")
 _STEP = struct.Struct("<HH5I")
 _BOX = 1
+_BARRIER = 2
 _CRC_FROM = 16
 
 
@@ -37,12 +38,20 @@ class Step:
 
 
 @dataclass(frozen=True)
+class Barrier:
+    """All cores of the program wait for each other; what any wrote before it, all see after it."""
+
+
+@dataclass(frozen=True)
 class Program:
-    """A decoded program: what one node computes, step by step."""
+    """A decoded program: what one node computes, step by step.
+
+    Every core walks all steps, runs those of its own in their order, and meets the others at barriers and at the end.
+    """
 
     arena_bytes: int
     operators: tuple[Record, ...]
-    steps: tuple[Step, ...]
+    steps: tuple[Step | Barrier, ...]
     inputs: tuple[Span, ...]
     outputs: tuple[Span, ...]
     cores: int
@@ -70,7 +79,7 @@ class _Constants:
 
 def encode(
     records: Sequence[Record],
-    steps: Sequence[Step],
+    steps: Sequence[Step | Barrier],
     inputs: Sequence[Span],
     outputs: Sequence[Span],
     *,
@@ -99,7 +108,7 @@ def encode(
     operators_at = outputs_at + 8 * len(outputs)
     body = b"".join(
         [
-            *(_STEP.pack(_BOX, s.core, s.operator, s.box.r0, s.box.r1, s.box.c0, s.box.c1) for s in steps),
+            *(_pack_step(step) for step in steps),
             *(struct.pack("<2I", span.offset, span.bytes) for span in (*inputs, *outputs)),
             struct.pack(f"<{len(offsets)}I", *offsets),
             *(record.pack() for record in placed),
@@ -112,6 +121,13 @@ def encode(
     crc = zlib.crc32(header[_CRC_FROM:] + body)
     data = header[:12] + crc.to_bytes(4, "little") + header[16:] + body
     return decode(data)
+
+
+def _pack_step(step: Step | Barrier) -> bytes:
+    if isinstance(step, Barrier):
+        return _STEP.pack(_BARRIER, 0, 0, 0, 0, 0, 0)
+    box = step.box
+    return _STEP.pack(_BOX, step.core, step.operator, box.r0, box.r1, box.c0, box.c1)
 
 
 def _words(record: Record) -> int:
@@ -151,9 +167,12 @@ def decode(data: bytes) -> Program:
             raise PlanError(f"kind {kind} is no kernel of this engine")
         records.append(KERNELS[kind].unpack(words(at, length)[2:]))
     words(steps_at, n_steps * _STEP.size // 4)
-    steps = []
+    steps: list[Step | Barrier] = []
     for i in range(n_steps):
         kind, core, operator, r0, r1, c0, c1 = _STEP.unpack_from(data, steps_at + i * _STEP.size)
+        if (kind, core, operator, r0, r1, c0, c1) == (_BARRIER, 0, 0, 0, 0, 0, 0):
+            steps.append(Barrier())
+            continue
         if kind != _BOX or operator >= n_ops or core >= cores:
             raise PlanError(f"step {i} is of kind {kind}, operator {operator}, core {core}")
         if not records[operator].extent().contains(box := Box(r0, r1, c0, c1)):

@@ -16,7 +16,7 @@ from hil.errors import PlanError
 from hil.plan.interpreter import Interpreter
 from hil.plan.kernels.lookup import Lookup
 from hil.plan.lower import lower
-from hil.plan.program import Program, Span, Step, decode, encode
+from hil.plan.program import Barrier, Program, Span, Step, decode, encode
 from hil.plan.records import Act, Arena, Blob, Box, Const
 from tests.support.engine import NativeEngine
 from tests.support.fakes import planned
@@ -57,7 +57,7 @@ def test_what_is_written_is_read_back() -> None:
     assert decode(PROGRAM.data) == PROGRAM
     assert PROGRAM.inputs == (Span(0, 12),)
     assert PROGRAM.outputs == (Span(12, 12),)
-    assert [s.box for s in PROGRAM.steps] == [Box(0, 2, 0, 3), Box(2, 4, 0, 3), Box(0, 4, 0, 3)]
+    assert [s.box for s in PROGRAM.steps if isinstance(s, Step)] == [Box(0, 2, 0, 3), Box(2, 4, 0, 3), Box(0, 4, 0, 3)]
     assert [(r.input, r.out) for r in PROGRAM.operators if isinstance(r, Lookup)] == [
         (Arena(0), Arena(12)),
         (Arena(12), Arena(12)),
@@ -106,8 +106,10 @@ def test_any_program_of_tables_is_read_back(data: st.DataObject) -> None:
     table = data.draw(st.binary(min_size=256, max_size=256))
     record = Lookup(Arena(0), Arena(28), Blob(table), rows, channels)
     count = data.draw(st.integers(1, 3))
-    boxes = []
+    boxes: list[Step | Barrier] = []
     for _ in range(data.draw(st.integers(0, 4))):
+        if data.draw(st.booleans()):
+            boxes.append(Barrier())
         r0, c0 = data.draw(st.integers(0, rows - 1)), data.draw(st.integers(0, channels - 1))
         box = Box(r0, data.draw(st.integers(r0 + 1, rows)), c0, data.draw(st.integers(c0 + 1, channels)))
         boxes.append(Step(data.draw(st.integers(0, count - 1)), box, core=data.draw(st.integers(0, 1))))
@@ -176,6 +178,10 @@ def test_a_sealed_lie_in_the_header_is_refused_by_both_readers(header: dict[str,
         ((1, 0, 0, 4, 2, 2), BAD_STEP),  # no channels
         ((1, 0, 0, 0xFFFF_FFFF, 0, 3), BAD_STEP),
         ((1 | 1 << 16, 0, 0, 4, 0, 3), BAD_STEP),  # a core that is not there
+        ((2 | 1 << 16, 0, 0, 0, 0, 0), BAD_STEP),  # barriers have no core, no operator and no box
+        ((2, 1, 0, 0, 0, 0), BAD_STEP),
+        ((2, 0, 0, 1, 0, 1), BAD_STEP),
+        ((3, 0, 0, 4, 0, 3), BAD_STEP),
     ],
     ids=str,
 )
@@ -234,6 +240,29 @@ def test_the_interpreter_runs_the_bytes() -> None:
 def test_the_interpreter_shows_what_nobody_wrote() -> None:
     interpreter = Interpreter(PROGRAM)
     assert interpreter.read(Span(12, 12)) == b"\xa5" * 12
+
+
+def race(*, barrier: bool) -> Program:
+    """Core 0 reads what core 1 writes, with or without a barrier between them."""
+    table = Blob(bytes((i + 1) % 256 for i in range(256)))
+    first, second = Lookup(Arena(0), Arena(4), table, 1, 4), Lookup(Arena(4), Arena(8), table, 1, 4)
+    whole = Box(0, 1, 0, 4)
+    steps = [Step(0, whole, core=1), *([Barrier()] if barrier else []), Step(1, whole, core=0)]
+    return encode([first, second], steps, [Span(0, 4)], [Span(8, 4)], arena_bytes=12, cores=2)
+
+
+@pytest.mark.parametrize("barrier", [False, True])
+def test_the_interpreter_runs_cores_in_any_order_and_shows_what_lacks_a_barrier(barrier: bool) -> None:
+    program = race(barrier=barrier)
+    value = np.zeros(4, np.int8)
+    results = {Interpreter(program, order=order).run([value]) for order in (None, (0, 1), (1, 0))}
+    assert len(results) == (1 if barrier else 2)
+
+
+@pytest.mark.parametrize("order", [(), (0,), (0, 0), (1, 2), (0, 1, 2)])
+def test_an_order_names_every_core_once(order: tuple[int, ...]) -> None:
+    with pytest.raises(PlanError, match="is no order of 2 cores"):
+        Interpreter(race(barrier=True), order=order)
 
 
 @pytest.mark.parametrize("size", [0, 11, 13])
