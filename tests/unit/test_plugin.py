@@ -521,3 +521,34 @@ def _screen(shown: str) -> list[str]:
         else:
             assert code.endswith("m"), f"an unknown sequence: {code}"
     return ["".join(cells).rstrip() for cells in lines]
+
+
+# -- on the virtual board ----------------------------------------------------------------------------------------------
+
+
+def test_on_the_virtual_board(pytester: pytest.Pytester) -> None:
+    """A user's test, with nothing faked: machine code, the line, the answer, and what was counted."""
+    pytester.makepyfile(USER_TEST + "\ndef test_profile(profile): assert profile.passed")
+    result = pytester.runpytest_subprocess(*ON, "--junitxml=r.xml")
+    result.assert_outcomes(passed=2)
+    for found in properties(pytester.path / "r.xml").values():
+        assert (found["hil.bench"], found["hil.board"]) == ("virtual", "rp2040")
+    profiled = properties(pytester.path / "r.xml")["test_profile[tiny-rp2040-1core]"]
+    assert set(profiled) == PROPERTIES
+    assert int(profiled["hil.latency_cycles_median"]) > 72, "more than a cycle for each multiply-accumulate"
+    peak, predicted = int(profiled["hil.ram_peak_bytes"]), int(profiled["hil.ram_predicted_bytes"])
+    assert 0.9 * predicted <= peak <= predicted
+
+
+def test_a_board_that_is_unplugged_fails_one_test_and_the_next_gets_another(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        "import os, signal\n"
+        "def test_a(dut, model_inputs):\n"
+        "    os.kill(dut.station.pid, signal.SIGKILL)\n"
+        "    dut.infer(model_inputs[0])\n" + USER_TEST
+    )
+    result = pytester.runpytest_subprocess(*ON)
+    result.assert_outcomes(failed=1, passed=1)
+    found = text(result)
+    assert "LinkLost" in found
+    assert "socket://127.0.0.1:" in found
