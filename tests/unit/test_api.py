@@ -15,7 +15,7 @@ import pytest
 from hil import api, board, dut
 from hil.deployment import Deployment
 from hil.errors import BoardMissing, DeviceRefused, FlashFailed, LinkTimeout, PlanError, UsageError
-from hil.link import Hello
+from hil.link import Hello, Link
 from hil.model import inputs as input_sets
 from hil.model.reference import ReferenceResult
 from tests.support.fakes import FakeDut, FakeStation, deployed, planned
@@ -88,7 +88,7 @@ def test_defaults_of_counts_are_the_benchs_and_overridable() -> None:
 @pytest.fixture
 def built(tmp_path: Path) -> Deployment:
     """A deployment whose files are there."""
-    files = {}
+    files: dict[str, Any] = {}
     for kind in ("elf", "bin", "uf2"):
         files[kind] = tmp_path / "cache" / f"firmware.{kind}"
         files[kind].parent.mkdir(exist_ok=True)
@@ -117,7 +117,7 @@ def test_export_without_a_uf2(built: Deployment, tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_written_is_a_usage_error(built: Deployment, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(UsageError, match="cannot write to .*file"):
+    with pytest.raises(UsageError, match=r"cannot write to .*file"):
         api.export(built, tmp_path / "file")
 
 
@@ -165,7 +165,7 @@ class _Bench:
 
 
 def start(monkeypatch: pytest.MonkeyPatch, answer: Hello | Exception, said: str = "") -> Any:
-    monkeypatch.setattr(dut.Link, "open", lambda *_, **__: _Link(answer))
+    monkeypatch.setattr(Link, "open", lambda *_, **__: _Link(answer))
     bench = _Bench(said)
     try:
         with dut.started(DEPLOYMENT, bench) as running:  # type: ignore[arg-type]

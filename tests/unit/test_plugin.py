@@ -44,8 +44,9 @@ def test_answer(dut, model_inputs, reference):
 
 
 @pytest.fixture
-def _clean(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
-    """80 columns, no colours, `tests` importable, and one model in the folder."""
+def _clean(shared_cache: Path, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    """80 columns, no colours, `tests` importable, the cache of all tests (pytester moves HOME), and a model."""
+    monkeypatch.setenv("HIL_CACHE_DIR", str(shared_cache))
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     for name in ("PYTEST_ADDOPTS", "FORCE_COLOR", "CI"):
