@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hil.model.graph import Graph, NoOptions, Operator, Tensor
+from hil.plan import memory
 from hil.plan.lower.context import Job, Lowered
 from hil.plan.memory import ALIGN, Layout, allocate
 from hil.plan.records import Act, Arena, Blob, Box, Const, Extent, Record, Ref, Work
@@ -343,3 +346,22 @@ def test_one_storage_under_two_names_is_overwritten_only_where_both_allow_it() -
         layout = allocate(graph, Lowered((first, job), {2: Act(1)}))
         assert layout.arena_bytes == arena
         assert (layout.offsets[3] == layout.offsets[1]) == over_second
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_of_all_orders_that_were_tried_the_best_is_taken(seed: int) -> None:
+    """A bound that cannot be reached makes the search try all of its orders; the first is largest first."""
+    draw = random.Random(seed)
+    groups = []
+    for _ in range(12):
+        first = draw.randrange(10)
+        groups.append(memory._Storage(4 * draw.randint(1, 30), first, first + draw.randrange(5)))
+
+    def end(places: dict[int, int]) -> int:
+        return max(places[id(storage)] + storage.size for storage in groups)
+
+    plain = memory._first_fit(sorted(groups, key=lambda s: (-s.size, s.first)))
+    found = end(memory._search(groups, 0))
+    assert found <= end(plain)
+    assert found <= end(memory._first_fit(groups))
+    assert found == end(memory._search(groups, found)), "stopping as soon as it is reached finds no other size"
