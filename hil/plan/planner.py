@@ -75,10 +75,13 @@ class Plan:
         need_ram = footprint.ram_static + self.arena_bytes
         need_flash = footprint.flash_code + len(self.program.data)
         name = self.graph.name
+        # Before anything is built nothing is known of the firmware: then the model is too large all by itself.
+        static = f", {footprint.ram_static} static" if footprint.ram_static else " alone"
+        code = f", {footprint.flash_code} for code" if footprint.flash_code else " alone"
         if need_ram > board.ram.bytes:
             raise DoesNotFit(
                 f"{name} does not fit on {board.name}: it needs {need_ram} bytes of RAM, {board.ram.bytes} are "
-                f"available ({self.arena_bytes} for tensors, {footprint.ram_static} static); "
+                f"available ({self.arena_bytes} for tensors{static}); "
                 f"the peak is at {tight.operator}, output {tight.tensor}, with {tight.live} bytes alive",
                 needed=need_ram,
                 available=board.ram.bytes,
@@ -88,7 +91,7 @@ class Plan:
         if need_flash > board.flash.bytes:
             raise DoesNotFit(
                 f"{name} does not fit on {board.name}: it needs {need_flash} bytes of flash, {board.flash.bytes} are "
-                f"available ({len(self.program.data)} for the program, {footprint.flash_code} for code); "
+                f"available ({len(self.program.data)} for the program{code}); "
                 f"the peak of RAM is at {tight.operator}, output {tight.tensor}",
                 needed=need_flash,
                 available=board.flash.bytes,

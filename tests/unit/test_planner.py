@@ -209,6 +209,18 @@ def test_too_much_flash_is_refused_with_the_numbers() -> None:
     replace(made, board=replace(PICO, flash=replace(PICO.flash, bytes=10_000 + program))).check_fit(FOOTPRINT)
 
 
+def test_before_the_firmware_is_known_nothing_is_said_of_it() -> None:
+    made = plan(tflite.parse(tiny_model(), "tiny"), PICO)
+    nothing = Footprint(0, 0, ())
+    for small, why in (
+        (replace(PICO, ram=replace(PICO.ram, bytes=1)), f"({made.arena_bytes} for tensors alone)"),
+        (replace(PICO, flash=replace(PICO.flash, bytes=1)), f"({len(made.program.data)} for the program alone)"),
+    ):
+        with pytest.raises(DoesNotFit) as caught:
+            replace(made, board=small).check_fit(nothing)
+        assert why in caught.value.message
+
+
 def test_a_stack_that_is_too_deep_is_refused() -> None:
     made = plan(tflite.parse(tiny_model(), "tiny"), PICO)
     made.check_fit(Footprint(0, 0, (PICO.stack_per_core,)))
