@@ -54,10 +54,9 @@ class SeededInputs:
 
 @dataclass(frozen=True)
 class Limits:
-    """What a model may need on one board; None is no limit. Cycles and microseconds are of one inference."""
+    """What a model may need on one board; None is no limit. Microseconds are of one inference."""
 
     latency_us: float | None
-    latency_cycles: int | None
     ram_bytes: int | None
 
 
@@ -165,7 +164,6 @@ def _limits(section: _Section) -> dict[str, Limits]:
         one = section.section(board)
         limits[board] = Limits(
             latency_us=one.number("latency_us", optional=True),
-            latency_cycles=one.integer("latency_cycles", 1) if "latency_cycles" in one.values else None,
             ram_bytes=one.integer("ram_bytes", 1) if "ram_bytes" in one.values else None,
         )
         one.finish()

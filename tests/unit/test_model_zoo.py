@@ -124,7 +124,7 @@ latency_us = 12.5
 ram_bytes = 4096
 
 [limits.other]
-latency_cycles = 700
+latency_us = 700
 
 [accuracy]
 file = "set.npz"
@@ -150,7 +150,7 @@ def test_an_entry_reads_back(tmp_path: Path) -> None:
     (model,) = load_zoo(_entry(tmp_path).parents[1])
     assert (model.name, model.inputs) == ("m", SeededInputs(5, 3))
     assert model.recipe == tmp_path / "recipes" / "m.py"
-    assert model.limits == {"rp2040": Limits(12.5, None, 4096), "other": Limits(None, 700, None)}
+    assert model.limits == {"rp2040": Limits(12.5, 4096), "other": Limits(700.0, None)}
     assert model.accuracy is not None
     assert model.accuracy.file == tmp_path / "m" / "set.npz"
     graph = tflite.load(model.path)
@@ -190,7 +190,7 @@ WRONG = {
     "limits.rp2040.latency_us": [("12.5", "-1"), ("12.5", "nan"), ("12.5", '"fast"')],
     "limits.rp2040.ram_bytes": [("4096", "0"), ("4096", "4096.5")],
     "limits.rp2040.ram": [("ram_bytes", "ram")],
-    "limits.other.latency_cycles": [("700", "false")],
+    "limits.other.latency_us": [("700", "false")],
     "accuracy.minimum": [("0.5", "1.5"), ("0.5", "true"), ("minimum = 0.5", "")],
     "accuracy.file": [('"set.npz"', '"none.npz"')],
     "extra": [('name = "m"', 'name = "m"\nextra = 2')],
