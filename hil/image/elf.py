@@ -14,6 +14,9 @@ from typing import NoReturn
 
 from hil.errors import BuildFailed
 
+RISCV = 243
+"""`Elf.machine` of RISC-V."""
+
 _PT_LOAD = 1
 _SHT_SYMTAB = 2
 _SHT_NOBITS = 8
@@ -92,6 +95,11 @@ class Elf:
         if end < 0:
             self._fail("has a name without an end")
         return table[offset:end].decode("utf-8", "replace")
+
+    @property
+    def machine(self) -> int:
+        """The processor that it is for, as the ABI numbers them."""
+        return self._header[1]
 
     @property
     def entry(self) -> int:

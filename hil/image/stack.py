@@ -2,7 +2,8 @@
 
 Every function is walked along its control flow with the depth so far; a call adds the callee's worst depth. What
 cannot be known is an error, never a guess: recursion, a call through a register that nobody declared, a frame whose
-size is computed. Works on what zig and gcc emit for ARMv6-M, their run-time libraries included.
+size is computed. Works on what zig and gcc emit for ARMv6-M, and zig for RV32IMAC, their run-time
+libraries included.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ from dataclasses import dataclass, field
 from typing import NoReturn
 
 from hil.errors import BuildFailed
-from hil.image.elf import Elf
-from hil.image.thumb import Flow, Instruction, decode, track
+from hil.image import riscv, thumb
+from hil.image.elf import RISCV, Elf
+from hil.image.thumb import Flow, Instruction
 
 # gcc's switch helpers are called like functions but return into the table's targets.
 _SWITCH_HELPER = "__gnu_thumb1_case_"
@@ -60,7 +62,7 @@ class _Code:
         functions = {s.value & ~1: s for s in elf.symbols if s.function and s.section}
         self._starts = sorted(functions)
         self._functions = functions
-        marks = {s.value & ~1: s.name[1] for s in elf.symbols if s.name[:2] in {"$t", "$d", "$a"}}
+        marks = {s.value & ~1: s.name[1] for s in elf.symbols if s.name[:2] in {"$t", "$d", "$a", "$x"}}
         self._mark_at = sorted(marks)
         self._marks = marks
 
@@ -91,13 +93,22 @@ class _Code:
         raise BuildFailed(f"stack depth: nothing is loaded at {address:#x}")
 
     def is_code(self, address: int) -> bool:
-        """Compilers mark where code ($t) and data ($d) start (ELF for the ARM architecture, 5.5.5)."""
+        """Compilers mark where code ($t; $x on RISC-V) and data ($d) start (ELF for the ARM architecture, 5.5.5)."""
         index = bisect.bisect_right(self._mark_at, address) - 1
-        return index < 0 or self._marks[self._mark_at[index]] == "t"
+        return index < 0 or self._marks[self._mark_at[index]] in "tx"
 
     def at(self, address: int) -> Instruction:
+        if self.elf.machine == RISCV:
+            return riscv.decode(address, lambda at: self.word(at, 2))
         first = self.word(address, 2)
-        return decode(address, first, self.word(address + 2, 2) if first >> 11 >= 0b11101 else 0)
+        return thumb.decode(address, first, self.word(address + 2, 2) if first >> 11 >= 0b11101 else 0)
+
+    def track(self, one: Instruction, known: dict[int, int]) -> None:
+        """Follow constants in registers through one instruction."""
+        if self.elf.machine == RISCV:
+            riscv.track(one, known)
+        elif one.size == 2:
+            thumb.track(one.code, known)
 
     def all_of(self, start: int, end: int) -> list[Instruction]:
         """Every instruction of a function, in order, data left out."""
@@ -187,8 +198,7 @@ class _FunctionWalk:
     def _step(self, one: Instruction, depth: int, literals: dict[int, int], popped: int) -> None:
         depth = self._moved(one, depth, literals)
         self.result.deepest = max(self.result.deepest, depth)
-        if one.size == 2:
-            track(one.code, literals)
+        self.code.track(one, literals)
         if one.loads:
             literals[one.loads[0]] = self.code.word(one.loads[1], 4)
         following = one.address + one.size
@@ -220,6 +230,8 @@ class _FunctionWalk:
             if one.grow_by_register not in literals:
                 self._fail(f"changes SP at {one.address:#x} by a value that is computed")
             value = literals[one.grow_by_register]
+            if one.subtracts:
+                value = -value & 0xFFFF_FFFF
             return depth - (value - (1 << 32) if value >> 31 else value)
         if one.restores_sp:
             return 0  # only an epilogue does this; what it pops is at most what was pushed

@@ -35,6 +35,8 @@ class Instruction:
     grow: int = 0
     grow_by_register: int = -1
     """Register that is added to SP, or -1."""
+    subtracts: bool = False
+    """That register is subtracted instead."""
     restores_sp: bool = False
     """MOV SP, Rn: an epilogue with a frame pointer."""
     loads: tuple[int, int] | None = None
@@ -42,7 +44,7 @@ class Instruction:
     pops: int = 0
     """Bit mask of registers that POP fills."""
     code: int = 0
-    """The first halfword."""
+    """The first halfword; a whole RISC-V instruction."""
 
 
 def _signed(value: int, bits: int) -> int:

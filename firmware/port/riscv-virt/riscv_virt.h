@@ -1,0 +1,16 @@
+#ifndef HIL_RISCV_VIRT_H
+#define HIL_RISCV_VIRT_H
+
+#include <stdint.h>
+
+uint32_t hil_port_core(void);
+
+/* The 16550 with its FIFO, and its interrupt as something to wait for. */
+void riscv_virt_start_console(void);
+
+/* Where start.S goes. */
+void hil_reset(void) __attribute__((noreturn));
+void riscv_virt_started(void) __attribute__((noreturn));
+void riscv_virt_fault(const uint32_t *frame) __attribute__((noreturn));
+
+#endif
