@@ -40,11 +40,21 @@ class Cost:
 
 
 @dataclass(frozen=True)
+class Counter:
+    """A counter in a virtual machine that its firmware leaves alone: an independent clock. `bits`: 32 or 64."""
+
+    address: int
+    bits: int
+    hz: int
+
+
+@dataclass(frozen=True)
 class Virtual:
     """What runs the board's machine code where no board is: a runner of `hil.virtual`, and what it is to be.
 
     `program` and `arguments` are a command of another package, for runners that need one; `package` is the Debian
     package that brings it. `clock`: whether each core has its own virtual time, or all share one ("shared").
+    `counter` is what runners read that cannot look at virtual time itself.
     """
 
     runner: str
@@ -53,6 +63,7 @@ class Virtual:
     arguments: tuple[str, ...]
     package: str | None
     clock: str
+    counter: Counter | None
 
 
 @dataclass(frozen=True)
@@ -198,7 +209,19 @@ def _virtual(table: _Table | None) -> Virtual | None:
         arguments=table.strings("arguments"),
         package=table.text("package"),
         clock=table.one_of("clock", _CLOCKS) if "clock" in table.values else "own",
+        counter=_counter(table.table("counter", optional=True)),
     )
+    table.done()
+    return made
+
+
+def _counter(table: _Table | None) -> Counter | None:
+    if table is None:
+        return None
+    bits = table.integer("bits", 32, 64)
+    if bits % 32:
+        table.fail("bits", f"{bits} is neither 32 nor 64")
+    made = Counter(table.integer("address", 0, 0xFFFF_FFFF), bits, table.integer("hz", 1_000, 10_000_000_000))
     table.done()
     return made
 

@@ -36,8 +36,14 @@ def _signed(value: int, bits: int) -> int:
     return value - (1 << bits) if value >> (bits - 1) else value
 
 
+Spans = tuple[tuple[int, int, int], ...]
+_JUMP: Spans = ((3, 3, 1), (11, 1, 4), (2, 1, 5), (7, 1, 6), (6, 1, 7), (9, 2, 8), (8, 1, 10), (12, 1, 11))
+_BRANCH: Spans = ((3, 2, 1), (10, 2, 3), (2, 1, 5), (5, 2, 6), (12, 1, 8))
+_ADDI16SP: Spans = ((6, 1, 4), (2, 1, 5), (5, 1, 6), (3, 2, 7), (12, 1, 9))
+
+
 def _bits(word: int, *spans: tuple[int, int, int]) -> int:
-    """Gather an immediate: each span takes `count` bits from `start` on to bit `to`."""
+    """Gather an immediate: each span takes, from bit `start` on, `count` bits to bit `to`."""
     return sum((word >> start & (1 << count) - 1) << to for start, count, to in spans)
 
 
@@ -72,17 +78,14 @@ def _compressed(address: int, half: int) -> Instruction:
     if half == 0:
         flow = Flow.STOP
     elif kind in {(1, 1), (1, 5)}:  # C.JAL, C.J
-        spans = ((3, 3, 1), (11, 1, 4), (2, 1, 5), (7, 1, 6), (6, 1, 7), (9, 2, 8), (8, 1, 10), (12, 1, 11))
-        target = address + _signed(_bits(half, *spans), 12)
+        target = address + _signed(_bits(half, *_JUMP), 12)
         flow = Flow.CALL if kind == (1, 1) else Flow.BRANCH
     elif kind in {(1, 6), (1, 7)}:  # C.BEQZ, C.BNEZ
-        spans = ((3, 2, 1), (10, 2, 3), (2, 1, 5), (5, 2, 6), (12, 1, 8))
-        target, flow = address + _signed(_bits(half, *spans), 9), Flow.MAYBE
+        target, flow = address + _signed(_bits(half, *_BRANCH), 9), Flow.MAYBE
     elif kind == (1, 0) and rd == _SP:  # C.ADDI
         return Instruction(address, grow=-immediate, code=half)
     elif kind == (1, 3) and rd == _SP:  # C.ADDI16SP
-        spans = ((6, 1, 4), (2, 1, 5), (5, 1, 6), (3, 2, 7), (12, 1, 9))
-        return Instruction(address, grow=-_signed(_bits(half, *spans), 10), code=half)
+        return Instruction(address, grow=-_signed(_bits(half, *_ADDI16SP), 10), code=half)
     elif kind == (2, 4):
         return _register_form(address, half, rd)
     return Instruction(address, 2, flow, target & 0xFFFF_FFFF, register, code=half)

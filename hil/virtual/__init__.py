@@ -24,6 +24,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
+from hil import board as boards
+from hil.board import Virtual
 from hil.errors import BoardMissing, UsageError
 from hil.virtual.probe import Clock, Probe
 
@@ -36,16 +38,29 @@ _LINES = 200
 
 def names() -> tuple[str, ...]:
     """The boards that there are virtual ones of."""
-    return ("rp2040",)
+    return tuple(name for name in boards.names() if boards.load(name).virtual is not None)
 
 
 def prepare(board: str) -> None:
-    """Build what the virtual `board` runs on, if it is not in the cache: seconds, the first time."""
-    if board not in names():
-        raise UsageError(f"there is no virtual {board}; there are: {', '.join(names())}")
-    from hil.virtual.rp2040.build import prepare as build  # noqa: PLC0415  keeps the compiler out of imports
+    """Look for, or build, what the virtual `board` runs on: seconds, the first time. Raises `ToolMissing`."""
+    runner = described(board).runner
+    if runner == "unicorn":
+        from hil.virtual.rp2040.build import prepare as build  # noqa: PLC0415  keeps the compiler out of imports
 
-    build()
+        build()
+    elif runner == "qemu":
+        from hil.virtual import qemu  # noqa: PLC0415
+
+        qemu.find(described(board))
+    else:
+        raise UsageError(f"nothing here can be a virtual {board}: its runner is {runner!r}")
+
+
+def described(board: str) -> Virtual:
+    """What the virtual `board` is. Raises `UsageError` where there is none."""
+    if board not in names() or (found := boards.load(board).virtual) is None:
+        raise UsageError(f"there is no virtual {board}; there are: {', '.join(names())}")
+    return found
 
 
 class VirtualBoard:

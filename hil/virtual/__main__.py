@@ -1,7 +1,7 @@
 """`python -m hil.virtual rp2040 --elf FILE`: be a virtual board until standard input ends.
 
 Prints one JSON line when it is ready; whatever else it has to say goes to standard error. This process alone loads
-unicorn.
+unicorn, or owns the QEMU, that runs it.
 """
 
 from __future__ import annotations
@@ -11,12 +11,17 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
+from hil import board as boards
 from hil.errors import HilError
 from hil.image.elf import Elf
-from hil.virtual import names
+from hil.virtual import described, names
+
+Started = tuple[tuple[int, int], Callable[[], int]]
+"""The ports of UART0 and the probe, and what serves until it is over and gives the exit status."""
 
 
 def _address(text: str) -> tuple[str, int]:
@@ -40,23 +45,40 @@ def main() -> int:
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, _stop)
     signal.signal(signal.SIGINT, _stop)
+    runner = _unicorn if described(arguments.board).runner == "unicorn" else _qemu
     try:
-        from hil.virtual.rp2040.board import Rp2040, flash_image  # noqa: PLC0415  loads unicorn
-        from hil.virtual.server import Server  # noqa: PLC0415
-
-        flash = flash_image(Elf(arguments.elf).segments, arguments.elf.name)
-        server = Server(Rp2040(flash), *arguments.listen)
+        ports, serve = runner(arguments.board, arguments.elf, *arguments.listen)
     except HilError as error:
         print(f"virtual {arguments.board}: {error}", file=sys.stderr)
         return error.exit_status
     except OSError as error:
         print(f"virtual {arguments.board}: cannot listen: {error}", file=sys.stderr)
         return 4
-    uart0, probe = server.ports
+    uart0, probe = ports
     ready = {"schema": "hil.virtual/1", "uart0": uart0, "probe": probe, "pid": os.getpid()}
     print(json.dumps(ready), flush=True)
-    server.serve()
-    return 0
+    return serve()
+
+
+def _unicorn(board: str, elf: Path, host: str, port: int) -> Started:
+    from hil.virtual.rp2040.board import Rp2040, flash_image  # noqa: PLC0415  loads unicorn
+    from hil.virtual.server import Server  # noqa: PLC0415
+
+    del board
+    server = Server(Rp2040(flash_image(Elf(elf).segments, elf.name)), host, port)
+
+    def serve() -> int:
+        server.serve()
+        return 0
+
+    return server.ports, serve
+
+
+def _qemu(board: str, elf: Path, host: str, port: int) -> Started:
+    from hil.virtual.qemu import Supervisor  # noqa: PLC0415
+
+    supervisor = Supervisor(boards.load(board), elf, host, port)
+    return supervisor.ports, supervisor.serve
 
 
 if __name__ == "__main__":

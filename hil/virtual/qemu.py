@@ -18,11 +18,10 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from hil.board import Board, Counter, Virtual
+from hil.board import Board, Virtual
 from hil.errors import BoardMissing, InfrastructureError, ToolMissing, UsageError
 from hil.virtual.probe import LONGEST_REQUEST, MOST_BYTES
 
@@ -76,15 +75,23 @@ class Monitor:
             raise InfrastructureError(f"QEMU's monitor cannot read {count} words at {address:#x}: {text[:80]!r}")
         return found
 
+    def drain(self) -> None:
+        """Take and drop what came unasked. Raises `InfrastructureError` where that is QEMU's end."""
+        self._receive()
+        self._buffer = self._buffer.rpartition(b"\n")[2]
+
+    def _receive(self) -> None:
+        try:
+            part = self.socket.recv(65536)
+        except OSError as error:
+            raise InfrastructureError(f"QEMU's monitor: {error}") from error
+        if not part:
+            raise InfrastructureError("QEMU ended")
+        self._buffer += part
+
     def _message(self) -> dict[str, Any]:
         while b"\n" not in self._buffer:
-            try:
-                part = self.socket.recv(65536)
-            except OSError as error:
-                raise InfrastructureError(f"QEMU's monitor: {error}") from error
-            if not part:
-                raise InfrastructureError("QEMU ended")
-            self._buffer += part
+            self._receive()
         line, _, self._buffer = self._buffer.partition(b"\n")
         return dict(json.loads(line))
 
@@ -104,7 +111,11 @@ class Machine:
             command = [find(virtual), *_arguments(virtual, elf, *handles)]
             try:
                 self.process = subprocess.Popen(
-                    command, stdin=subprocess.DEVNULL, stdout=sys.stderr, pass_fds=handles, preexec_fn=_die_with_parent
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=sys.stderr,
+                    pass_fds=handles,
+                    preexec_fn=_die_with_parent,  # noqa: PLW1509  this process has one thread
                 )
             except OSError as error:
                 raise BoardMissing(f"{command[0]} could not be started: {error}") from error
@@ -171,7 +182,7 @@ class Supervisor:
 
     def __init__(self, board: Board, elf: Path, host: str, port: int) -> None:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self._name = board.name
+        self._name, self._hz = board.name, board.clock_hz
         self._probe = socket.create_server((host, 0), family=family)
         with socket.create_server((host, port), family=family) as console:
             self.ports = console.getsockname()[1], self._probe.getsockname()[1]
@@ -180,11 +191,8 @@ class Supervisor:
         self._over = False
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._probe, selectors.EVENT_READ, self._accept)
-        self._watch(0, self._owner)
-        self._selector.register(self._machine.monitor.socket, selectors.EVENT_READ, self._from_monitor)
-
-    def _watch(self, handle: int, handler: Callable[[], None]) -> None:
-        self._selector.register(handle, selectors.EVENT_READ, handler)
+        self._selector.register(0, selectors.EVENT_READ, self._owner)
+        self._selector.register(self._machine.monitor.socket, selectors.EVENT_READ, self._machine.monitor.drain)
 
     def serve(self) -> int:
         """Until it is over: 0 if the owner let go, 4 if QEMU ended by itself."""
@@ -202,10 +210,6 @@ class Supervisor:
     def _owner(self) -> None:
         if not os.read(0, 4096):
             self._over = True
-
-    def _from_monitor(self) -> None:
-        """Events between commands; QEMU's end among them."""
-        self._machine.monitor.drain()
 
     def _accept(self) -> None:
         client, _ = self._probe.accept()
@@ -253,7 +257,7 @@ class Supervisor:
 
     def _clock(self, *, idle: bool) -> dict[str, Any]:
         now = self._machine.nanoseconds()
-        return {"cycles": now, "insns": [now], "ns": now, "idle": idle}
+        return {"cycles": now * self._hz // 1_000_000_000, "insns": [now], "ns": now, "idle": idle}
 
     def _wait_idle(self) -> dict[str, Any]:
         """Idle is when time stands still: all cores sleep until a byte comes."""
