@@ -63,7 +63,7 @@ class Virtual:
     arguments: tuple[str, ...]
     package: str | None
     clock: str
-    counter: Counter | None
+    counter: Counter | None = None
 
 
 @dataclass(frozen=True)

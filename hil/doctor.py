@@ -8,6 +8,7 @@ import shutil
 import sys
 from dataclasses import dataclass
 
+from hil import board as boards
 from hil.model.reference import PINNED
 from hil.paths import cache_root
 
@@ -35,6 +36,20 @@ def examine() -> tuple[Finding, ...]:
         _package("unicorn", "virtual boards"),
         _cache(),
         _program("arm-none-eabi-gcc", "second toolchain (--toolchain gcc)", "apt-get install gcc-arm-none-eabi"),
+        *_emulators(),
+    )
+
+
+def _emulators() -> tuple[Finding, ...]:
+    """The programs that virtual boards need, with the boards that need each."""
+    wanted: dict[tuple[str, str], list[str]] = {}
+    for name in boards.names():
+        virtual = boards.load(name).virtual
+        if virtual is not None and virtual.program is not None:
+            wanted.setdefault((virtual.program, virtual.package or virtual.program), []).append(name)
+    return tuple(
+        _program(program, f"virtual {', '.join(names)}", f"apt-get install {package}")
+        for (program, package), names in wanted.items()
     )
 
 

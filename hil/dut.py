@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from hil.bench import Bench, Station
 from hil.deployment import Deployment, Say, Tensors, silent
-from hil.errors import DeviceRefused, FlashFailed, LinkError, UsageError
+from hil.errors import ClockMismatch, DeviceRefused, FlashFailed, LinkError, UsageError
 from hil.link import Hello, Link, Memory
-from hil.link.messages import ENGINE_TEXT
+from hil.link.messages import ENGINE_TEXT, RunResult
 from hil.model.graph import Tensor
 
 _TYPES = {"int8": np.int8, "float32": np.float32}
@@ -50,7 +50,20 @@ class Dut:
             self._array(self.link.read(span.offset, span.bytes), tensor)
             for span, tensor in zip(plan.program.outputs, self._tensors(plan.graph.outputs), strict=True)
         )
-        return Inference(outputs, counted.us, counted.cycles)
+        return Inference(outputs, self._microseconds(counted), counted.cycles)
+
+    def _microseconds(self, counted: RunResult) -> int:
+        """The run's time from the fine counter, which has no whole microseconds to start in the middle of.
+
+        Raises `ClockMismatch` where the device's two counters contradict each other.
+        """
+        us = round(counted.cycles * 1_000_000 / self.hello.clock_hz)
+        if abs(us - counted.us) > 2 + us * CLOCK_TOLERANCE:
+            raise ClockMismatch(
+                f"{self.place}: a run took {counted.us} us by the device's timer and {us} us by its fine counter",
+                hint="check clock_hz in the board's TOML; latencies of this device are not true",
+            )
+        return us
 
     def layers(self, inputs: Tensors) -> Iterator[tuple[Tensor, npt.NDArray[np.generic]]]:
         """Run step by step and give every operator's output tensor as soon as the device has it."""

@@ -42,6 +42,7 @@ def summarise(microseconds: Sequence[int], cycles: Sequence[int]) -> Latency:
 def clock_ratio(device_us: int, bench_ns: int, *, jitter: bool, where: str) -> float:
     """The device's time over the bench's in the same window; `jitter` if the bench's clock is this host's.
 
+    Rounded to what a clock of whole microseconds can tell in that window.
     Raises `ClockMismatch` when they disagree by more than CLOCK_TOLERANCE: then no latency of this device is true.
     """
     if bench_ns <= 0:
@@ -54,4 +55,9 @@ def clock_ratio(device_us: int, bench_ns: int, *, jitter: bool, where: str) -> f
             f"({device_us} us against {bench_ns / 1000:.0f} us); allowed is 1 +/- {allowed:.4f}",
             hint="check clock_hz in the board's TOML and the crystal; latencies of this device are not true",
         )
-    return round(ratio, 6)
+    return round(ratio, _digits(device_us))
+
+
+def _digits(window_us: int) -> int:
+    """How many decimals of a ratio mean something: both ends of the device's window are whole microseconds."""
+    return max(0, min(6, int(math.log10(max(window_us, 1) / 4))))

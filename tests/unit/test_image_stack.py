@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from hil import board as boards
 from hil.cache import digest, entry, tree_digest
 from hil.errors import BuildFailed
-from hil.image.elf import Elf
+from hil.image import riscv
+from hil.image.elf import RISCV, Elf
 from hil.image.stack import worst_stack
 from hil.image.thumb import Flow, decode
 from hil.image.toolchain import arm_gcc, zig
@@ -25,19 +27,19 @@ VARIANTS = [
     )
     for toolchain in ("zig", "gcc")
     for level in ("-Os", "-O2", "-O0")
-]
+] + [("riscv", level) for level in ("-Os", "-O2", "-O0")]
+TARGETS = {
+    "zig": ("-target", "thumb-freestanding-eabi", "-mcpu=cortex_m0plus", "-fno-sanitize=undefined"),
+    "gcc": ("-mthumb", "-mcpu=cortex-m0plus", "-nostdlib"),
+    "riscv": boards.load("riscv-virt").build["zig"],
+}
 
 
 def compiled(toolchain: str, level: str) -> Elf:
-    compiler = zig() if toolchain == "zig" else arm_gcc()
-    target = (
-        ["-target", "thumb-freestanding-eabi", "-mcpu=cortex_m0plus", "-fno-sanitize=undefined"]
-        if toolchain == "zig"
-        else ["-mthumb", "-mcpu=cortex-m0plus", "-nostdlib"]
-    )
-    last = [] if toolchain == "zig" else ["-lgcc"]
+    compiler = arm_gcc() if toolchain == "gcc" else zig()
+    last = ["-lgcc"] if toolchain == "gcc" else []
 
-    flags = [*target, level, "-ffreestanding", "-std=c11", "-ffunction-sections", "-Wl,--gc-sections", "-g"]
+    flags = [*TARGETS[toolchain], level, "-ffreestanding", "-std=c11", "-ffunction-sections", "-Wl,--gc-sections", "-g"]
 
     def make(folder: Path) -> None:
         sources = [PROGRAMS / "stack.c", FIRMWARE / "port" / "memory.c"]
@@ -49,13 +51,21 @@ def compiled(toolchain: str, level: str) -> Elf:
 
 
 def measured(elf: Elf, argument: int) -> int:
-    """Bytes of stack that `entry(argument)` really writes to, on an emulated Cortex-M0."""
+    """Bytes of stack that `entry(argument)` really writes to, on an emulated Cortex-M0 or RV32."""
     import unicorn as u
     from unicorn import arm_const as arm
+    from unicorn import riscv_const as riscv
 
     top = 0x2000_F000
-    machine = u.Uc(u.UC_ARCH_ARM, u.UC_MODE_THUMB)
-    machine.ctl_set_cpu_model(arm.UC_CPU_ARM_CORTEX_M0)
+    if elf.machine == RISCV:
+        machine = u.Uc(u.UC_ARCH_RISCV, u.UC_MODE_RISCV32)
+        sp, first, link, pc = (getattr(riscv, f"UC_RISCV_REG_{name}") for name in ("SP", "A0", "RA", "PC"))
+        thumb = 0
+    else:
+        machine = u.Uc(u.UC_ARCH_ARM, u.UC_MODE_THUMB)
+        machine.ctl_set_cpu_model(arm.UC_CPU_ARM_CORTEX_M0)
+        sp, first, link, pc = (getattr(arm, f"UC_ARM_REG_{name}") for name in ("SP", "R0", "LR", "PC"))
+        thumb = 1
     machine.mem_map(0x1000_0000, 0x10000)
     machine.mem_map(0x2000_0000, 0x10000)
     for segment in elf.segments:
@@ -69,12 +79,12 @@ def measured(elf: Elf, argument: int) -> int:
             lowest = min(lowest, address)
 
     machine.hook_add(u.UC_HOOK_MEM_WRITE, written)
-    machine.reg_write(arm.UC_ARM_REG_SP, top)
-    machine.reg_write(arm.UC_ARM_REG_R0, argument)
-    machine.reg_write(arm.UC_ARM_REG_LR, 0x1000_FFF1)
-    machine.emu_start(elf.value("entry") | 1, 0x1000_FFF0, count=1_000_000)
-    assert machine.reg_read(arm.UC_ARM_REG_PC) == 0x1000_FFF0
-    assert machine.reg_read(arm.UC_ARM_REG_SP) == top
+    machine.reg_write(sp, top)
+    machine.reg_write(first, argument)
+    machine.reg_write(link, 0x1000_FFF0 | thumb)
+    machine.emu_start(elf.value("entry") | thumb, 0x1000_FFF0, count=1_000_000)
+    assert machine.reg_read(pc) == 0x1000_FFF0
+    assert machine.reg_read(sp) == top
     return top - lowest
 
 
@@ -138,3 +148,36 @@ def test_what_has_no_bound_is_refused(toolchain: str, level: str) -> None:
 def test_instructions(first: int, second: int, flow: Flow, grow: int, target: int) -> None:
     one = decode(0x1000, first, second)
     assert (one.flow, one.grow, one.target) == (flow, grow, target)
+
+
+@pytest.mark.parametrize(
+    ("words", "size", "flow", "grow", "target"),
+    [
+        ((0x7139,), 2, Flow.NEXT, 64, 0),  # c.addi16sp sp, -64
+        ((0x1141,), 2, Flow.NEXT, 16, 0),  # c.addi sp, -16
+        ((0x0141,), 2, Flow.NEXT, -16, 0),  # c.addi sp, 16
+        ((0x0113, 0x8301), 4, Flow.NEXT, 2000, 0),  # addi sp, sp, -2000
+        ((0x0113, 0xFE04), 4, Flow.NEXT, 0, 0),  # addi sp, s0, -32
+        ((0xDE06,), 2, Flow.NEXT, 0, 0),  # c.swsp ra, 60(sp)
+        ((0x8082,), 2, Flow.RETURN, 0, 0),  # ret
+        ((0x8782,), 2, Flow.JUMP_REGISTER, 0, 0),  # c.jr a5
+        ((0x9782,), 2, Flow.CALL_REGISTER, 0, 0),  # c.jalr a5
+        ((0x8067, 0x0007), 4, Flow.JUMP_REGISTER, 0, 0),  # jalr zero, 0(a4)
+        ((0xA001,), 2, Flow.BRANCH, 0, 0x1000),  # c.j .
+        ((0xBFFD,), 2, Flow.BRANCH, 0, 0x0FFE),  # c.j .-2
+        ((0x2001,), 2, Flow.CALL, 0, 0x1000),  # c.jal .
+        ((0xC111,), 2, Flow.MAYBE, 0, 0x1004),  # c.beqz a0, .+4
+        ((0xFD7D,), 2, Flow.MAYBE, 0, 0x0FFE),  # c.bnez a0, .-2
+        ((0x00EF, 0x0080), 4, Flow.CALL, 0, 0x1008),  # jal ra, .+8
+        ((0xF06F, 0xFFDF), 4, Flow.BRANCH, 0, 0x0FFC),  # j .-4
+        ((0x0463, 0x00B5), 4, Flow.MAYBE, 0, 0x1008),  # beq a0, a1, .+8
+        ((0x1097, 0x0000, 0x80E7, 0x0140), 8, Flow.CALL, 0, 0x2014),  # auipc ra, 1; jalr ra, 20(ra)
+        ((0xF317, 0xFFFF, 0x0067, 0xFFC3), 8, Flow.BRANCH, 0, 0xFFFF_FFFC),  # auipc t1, -1; jr -4(t1)
+        ((0x0000,), 2, Flow.STOP, 0, 0),  # unimp
+        ((0x9002,), 2, Flow.STOP, 0, 0),  # c.ebreak
+        ((0x1073, 0xC000), 4, Flow.STOP, 0, 0),  # unimp
+    ],
+)
+def test_riscv_instructions(words: tuple[int, ...], size: int, flow: Flow, grow: int, target: int) -> None:
+    one = riscv.decode(0x1000, lambda at: (*words, 0, 0, 0, 0)[(at - 0x1000) // 2])
+    assert (one.size, one.flow, one.grow, one.target) == (size, flow, grow, target)
