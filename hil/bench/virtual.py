@@ -22,8 +22,8 @@ class VirtualStation:
         self.pid = machine.pid
 
     def clock_ns(self) -> int:
-        """Virtual nanoseconds, counted from cycles; read while the board is idle."""
-        return self._machine.probe.clock().nanoseconds
+        """Virtual nanoseconds, counted from cycles, once the board waits for the host."""
+        return self._machine.probe.wait_idle().nanoseconds
 
     def alive(self) -> bool:
         return self._machine.alive

@@ -27,7 +27,7 @@ from hil.virtual.probe import LONGEST_REQUEST, MOST_BYTES
 
 _CLIENTS = 8
 _LIMIT = 20.0  # seconds that QEMU may take to answer its monitor
-_IDLE_PAUSE = 0.02
+_IDLE_PAUSE = 0.005
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _WORD = re.compile(r"0x([0-9a-f]+)")
 
@@ -161,13 +161,12 @@ def _together(words: list[int]) -> int:
 
 
 def _arguments(virtual: Virtual, elf: Path, console: int, monitor: int) -> list[str]:
-    image = str(elf.resolve()).replace(",", ",,")  # QEMU's way to write a comma
     return [
         "-machine", virtual.machine, *virtual.arguments, "-nodefaults", "-no-user-config", "-display", "none",
         "-icount", "shift=0,sleep=on,align=off", "-rtc", "base=2000-01-01,clock=vm",
         "-chardev", f"socket,id=console,fd={console},server=on,wait=off", "-serial", "chardev:console",
         "-chardev", f"socket,id=monitor,fd={monitor}", "-mon", "chardev=monitor,mode=control",
-        "-kernel", image,
+        "-kernel", str(elf.resolve()),
     ]  # fmt: skip
 
 
@@ -186,6 +185,8 @@ class Supervisor:
         self._probe = socket.create_server((host, 0), family=family)
         with socket.create_server((host, port), family=family) as console:
             self.ports = console.getsockname()[1], self._probe.getsockname()[1]
+            # Connections inherit it. QEMU sends byte by byte, and each would wait for the one before to be confirmed.
+            console.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._machine = Machine(board, elf, console)
         self._buffers: dict[socket.socket, bytearray] = {}
         self._over = False

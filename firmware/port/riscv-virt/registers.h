@@ -34,8 +34,12 @@ enum {
     UART_LCR = 0x10000003,
     UART_LSR = 0x10000005,
     UART_IER_RECEIVED = 1 << 0,
-    UART_FCR_FIFO = 1 << 0, /* the interrupt comes with the first byte */
+    UART_DIVISOR_LOW = UART_DATA, /* while LCR says so */
+    UART_DIVISOR_HIGH = UART_IER,
+    UART_FCR_FIFO_14 = 3 << 6 | 1 << 0, /* the interrupt comes with 14 bytes, or when four more could have come */
+    UART_FCR_EMPTY_RECEIVER = 1 << 1,
     UART_LCR_8N1 = 3,
+    UART_LCR_DIVISOR = 1 << 7,
     UART_LSR_RECEIVED = 1 << 0,
     UART_LSR_CAN_SEND = 1 << 5,
 
