@@ -1,0 +1,21 @@
+#ifndef HIL_MPS2_AN521_H
+#define HIL_MPS2_AN521_H
+
+#include <stdint.h>
+
+uint32_t hil_port_core(void);
+
+/* Starts the timer that everything is counted with. */
+void mps2_an521_start_timer(void);
+
+/* UART 0, 8N1, HIL_BAUD, and its interrupt as something to wait for. */
+void mps2_an521_start_console(void);
+
+/* Runs what core 0 left for this core. */
+void mps2_an521_started(void) __attribute__((noreturn));
+
+/* Where core 1 begins. */
+struct mps2_an521_vectors;
+extern const struct mps2_an521_vectors __hil_vectors1;
+
+#endif
