@@ -34,6 +34,7 @@ __all__ = ["Clock", "Probe", "VirtualBoard", "names", "prepare", "start"]
 _ROOT = Path(__file__).resolve().parent.parent.parent
 _LONGEST_GREETING = 4096
 _LINES = 200
+_TEARDOWN = 0.05  # seconds from the first closed socket of a killed process to the last
 
 
 def names() -> tuple[str, ...]:
@@ -93,7 +94,8 @@ class VirtualBoard:
         """Whether the process runs. One that is being torn down, its sockets closed already, does not."""
         if self._process.poll() is not None or self._process.stdout is None:
             return False
-        ended, _, _ = select.select([self._process.stdout], [], [], 0)  # after the greeting only its end is readable
+        # After the greeting only its end is readable. The kernel may close the sockets of a killed process first.
+        ended, _, _ = select.select([self._process.stdout], [], [], _TEARDOWN)
         return not ended
 
     def diagnostics(self) -> str:
