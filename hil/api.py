@@ -139,7 +139,7 @@ def profile_on(
 ) -> Profile:
     """Measure on a board that already runs, and judge."""
     source = dut.station.source
-    default = Counts.default(source)
+    default = Counts.default(source, counted=dut.deployment.board.counted)
     counts = Counts(
         default.warmup if request.warmup is None else request.warmup,
         default.repeats if request.repeats is None else request.repeats,

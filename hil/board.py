@@ -13,9 +13,9 @@ from hil.paths import BOARDS
 
 _ISAS = ("thumb-v6m", "thumb-v8m", "rv32imac", "host")
 _RUNNERS = ("unicorn", "qemu", "process")
-_CLOCKS = ("own", "shared")
-_TOOLCHAINS = ("zig", "gcc")
-_COUNTERS = ("cycles", "instructions", "microseconds")
+_CLOCKS = ("own", "shared", "host")
+_TOOLCHAINS = ("zig", "gcc", "asan", "tsan")
+_COUNTERS = ("cycles", "instructions", "microseconds", "nanoseconds")
 _MOST_CYCLES = 1e12
 
 
@@ -53,7 +53,8 @@ class Virtual:
     """What runs the board's machine code where no board is: a runner of `hil.virtual`, and what it is to be.
 
     `program` and `arguments` are a command of another package, for runners that need one; `package` is the Debian
-    package that brings it. `clock`: whether each core has its own virtual time, or all share one ("shared").
+    package that brings it. `clock`: whether each core has its own virtual time, or all share one ("shared"), or time
+    is not virtual at all but this machine's ("host").
     `counter` is what runners read that cannot look at virtual time itself.
     """
 
@@ -64,6 +65,11 @@ class Virtual:
     package: str | None
     clock: str
     counter: Counter | None = None
+
+    @property
+    def counted(self) -> bool:
+        """Whether its time is counted, so that the same run takes the same time on every machine."""
+        return self.clock != "host"
 
 
 @dataclass(frozen=True)
@@ -88,6 +94,16 @@ class Board:
     """Target flags by toolchain."""
     costs: Mapping[str, Cost] = field(repr=False)
     step_cost: float
+
+    @property
+    def counted(self) -> bool:
+        """Whether the time of a virtual one is counted, see `Virtual.counted`."""
+        return self.virtual is not None and self.virtual.counted
+
+    @property
+    def hosted(self) -> bool:
+        """Whether its firmware is a program of this machine's own system, which decides where memory is."""
+        return self.isa == "host"
 
 
 class _Table:

@@ -40,6 +40,11 @@ uint32_t hil_port_cores(void);
 void hil_port_layout(hil_layout *layout);
 void hil_port_stack(uint32_t core, hil_stack *stack);
 
+void hil_port_paint_stack(uint32_t core);
+void hil_port_start_core(uint32_t core, void (*entry)(void));
+uint32_t hil_port_core(void);
+void hil_port_wait(void);
+void hil_port_signal(void);
 /* Fills the part of every stack that is free now with HIL_STACK_PAINT. */
 void hil_port_paint_stacks(void);
 

@@ -7,6 +7,7 @@ program bytes ---------------> program object -----+--> ELF --> checksum --> BIN
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,14 +15,16 @@ from pathlib import Path
 
 from hil.board import Board
 from hil.cache import digest, entry, tree_digest
-from hil.errors import BuildFailed, DoesNotFit, UsageError
+from hil.errors import BuildFailed, DoesNotFit, ToolMissing, UsageError
 from hil.image import boot2, uf2
 from hil.image.elf import Elf, flat
+from hil.image.frames import worst_frames
 from hil.image.stack import StackBound, worst_stack
-from hil.image.toolchain import Compiler, arm_gcc, zig
+from hil.image.toolchain import Compiler, arm_gcc, host_compiler, zig
 from hil.paths import FIRMWARE
 
-TOOLCHAINS = ("zig", "gcc")
+TOOLCHAINS = ("zig", "gcc", "asan", "tsan")
+"""zig; a second compiler; that compiler with the address and undefined-behaviour sanitizers, or the thread sanitizer."""
 
 _WARNINGS = ("-Wall", "-Wextra", "-Werror", "-Wconversion", "-Wshadow")
 _COMMON = ("-std=c11", "-ffreestanding", "-fno-common", "-ffunction-sections", "-fdata-sections", "-g", *_WARNINGS)
@@ -29,7 +32,8 @@ _COMMON = ("-std=c11", "-ffreestanding", "-fno-common", "-ffunction-sections", "
 #   zig  -O2 28912; 59.7 172.7 137.1   -Os 18192; 44.8 142.5 110.1   -Os without LSR 18256; 42.1 126.0 104.7
 #   gcc  -Os 19216; 57.4 189.0 145.7   -O2 21616; 43.0 131.9 100.5   -O3 25200; 42.4 130.5 102.4
 # LSR, loop strength reduction, trades the one index of a loop for several pointers: more than eight low registers hold.
-_KERNELS = {"zig": ("-Os", "-mllvm", "-disable-lsr"), "arm-none-eabi-gcc": ("-O2",)}
+_KERNELS = {"zig": ("-Os", "-mllvm", "-disable-lsr")}
+_OTHER_KERNELS = ("-O2",)
 
 Progress = Callable[[str], None]
 
@@ -42,7 +46,8 @@ class Image:
     build_id: str
     """32 hex digits that name firmware, toolchain and program; HELLO reports the same."""
     elf: Path
-    bin: Path
+    bin: Path | None
+    """What is in flash, from its start; None for a program of this machine's own system."""
     uf2: Path | None
     code: int
     """Flash of the firmware: boot stage, code, constants, initial data."""
@@ -52,12 +57,20 @@ class Image:
     static_ram: int
     arena_room: int
     """RAM that is left for a program's arena."""
+    frames: tuple[Path, ...] | None = None
+    """Object files that say what frames take, where the image's machine code is not read for that."""
+    stack_declared: int | None = None
+    """The bound on every stack, where nothing says what frames take: all that there is."""
 
     def stack_bound(self, leave_out: Iterable[str] = ()) -> StackBound:
         """The deepest that core 0's stack can get, without the functions in `leave_out` (kernels that do not run).
 
         Fault handlers come on top of it, but only after a failure: they are not part of the bound.
         """
+        if self.stack_declared is not None:
+            return StackBound(self.stack_declared, ("declared by the board's file",))
+        if self.frames is not None:
+            return worst_frames(self.frames, "hil_reset", frozenset(leave_out))
         return worst_stack(Elf(self.elf), "hil_reset", frozenset(leave_out))
 
     def symbolize(self, address: int) -> str:
@@ -83,7 +96,7 @@ class _Build:
 
     @property
     def speed(self) -> tuple[str, ...]:
-        return _KERNELS[self.compiler.name]
+        return _KERNELS.get(self.compiler.name, _OTHER_KERNELS)
 
     def compile_args(self, source: Path, target: Path) -> list[str]:
         # Kernels are where the time goes; everything else is run once a request.
@@ -108,8 +121,11 @@ def build(board: Board, program: bytes, *, toolchain: str = "zig", progress: Pro
     key = plan.key()
     objects = entry("firmware", key, lambda place: _compile(plan, place, say))
     build_id = digest(key, program)[:32]
-    return _describe(
-        board, build_id, len(program), entry("image", build_id, lambda place: _link(plan, objects, program, place, say))
+    place = entry("image", build_id, lambda place: _link(plan, objects, program, place, say))
+    return (
+        _describe_hosted(plan, build_id, objects, place)
+        if board.hosted
+        else _describe(board, build_id, len(program), place)
     )
 
 
@@ -129,11 +145,15 @@ def compile_commands(board: Board, *, toolchain: str = "zig") -> list[dict[str, 
 def _build_for(board: Board, toolchain: str) -> _Build:
     if toolchain not in TOOLCHAINS:
         raise UsageError(f"no toolchain is called {toolchain!r}; known: {', '.join(TOOLCHAINS)}")
-    compiler = zig() if toolchain == "zig" else arm_gcc()
     if toolchain not in board.build:
         raise UsageError(f"{toolchain} cannot build for {board.name}: it is not in the board's [build] table")
+    if board.hosted and sys.platform != "linux":
+        raise ToolMissing(f"{board.name} is a Linux program, this is {sys.platform}", hint="hil boards")
+    compiler = zig() if toolchain == "zig" else host_compiler() if board.hosted else arm_gcc()
     target = board.build[toolchain]
-    link = [*target] if toolchain == "zig" else [*target, "-nostdlib", "-Wl,--no-warn-rwx-segments"]
+    link = [*target]
+    if toolchain != "zig" and not board.hosted:
+        link += ["-nostdlib", "-Wl,--no-warn-rwx-segments"]
     folders = ("engine", "link", "port", f"port/{board.port}", "")
     defines = {
         "HIL_BOARD": f'"{board.name}"',
@@ -141,6 +161,7 @@ def _build_for(board: Board, toolchain: str) -> _Build:
         "HIL_BAUD": f"{board.baud}u",
         "HIL_STACK_BYTES": f"{board.stack_per_core}u",
         "HIL_CORES": f"{board.cores}u",
+        "HIL_RAM_BYTES": f"{board.ram.bytes}u",
     }
     flags = [*target, *_COMMON]
     flags += [f"-I{FIRMWARE / folder}" for folder in folders] + [f"-D{k}={v}" for k, v in defines.items()]
@@ -162,7 +183,12 @@ def _compile(plan: _Build, place: Path, say: Progress) -> None:
 
 
 def _memory_block(board: Board) -> str:
-    """The linker's MEMORY block, from the board's description: one stack region for each core, core 0's on top."""
+    """The linker's MEMORY block, from the board's description: one stack region for each core, core 0's on top.
+
+    Empty where the system decides where memory is.
+    """
+    if board.hosted:
+        return ""
     rows = [f"    FLASH (rx) : ORIGIN = {board.flash.address:#x}, LENGTH = {board.flash.bytes:#x}"]
     rows += [f"    RAM (rwx) : ORIGIN = {board.ram.address:#x}, LENGTH = {board.ram.bytes:#x}"]
     for core in range(board.cores):
@@ -183,7 +209,7 @@ def _link(plan: _Build, objects: Path, program: bytes, place: Path, say: Progres
         [*plan.flags, f"-I{place}", "-c", place / "program.S", "-o", place / "program.o"], what="assembling the program"
     )
     parts = sorted(objects.glob("*.o"))
-    last = ["-lgcc"] if plan.compiler.name != "zig" else []
+    last = [] if plan.compiler.name == "zig" or board.hosted else ["-lgcc"]
     elf = place / "firmware.elf"
     try:
         plan.compiler.run(
@@ -192,6 +218,8 @@ def _link(plan: _Build, objects: Path, program: bytes, place: Path, say: Progres
         )
     except BuildFailed as error:
         raise _explained(error, board, len(program)) from error
+    if board.hosted:
+        return
     boot2.seal(elf)
     data = flat(Elf(elf).segments, board.flash.address)
     (place / "firmware.bin").write_bytes(data)
@@ -239,4 +267,30 @@ def _describe(board: Board, build_id: str, program: int, place: Path) -> Image:
         flash=flash,
         static_ram=static,
         arena_room=elf.value("__hil_arena_end") - elf.value("__hil_arena_start"),
+    )
+
+
+def _describe_hosted(plan: _Build, build_id: str, objects: Path, place: Path) -> Image:
+    """A program of this machine's system. Only the firmware's own parts count, not those of the C library."""
+    elf = Elf(place / "firmware.elf")
+
+    def span(part: str) -> int:
+        return elf.value(f"__hil_{part}_end") - elf.value(f"__hil_{part}_start")
+
+    static = span("data") + span("bss")
+    code = span("text") + span("rodata") + span("data")
+    frames = tuple(sorted(objects.glob("*.o"))) if plan.compiler.name == "zig" else None
+    return Image(
+        board=plan.board.name,
+        build_id=build_id,
+        elf=elf.path,
+        bin=None,
+        uf2=None,
+        code=code,
+        program=span("program"),
+        flash=code + span("program"),
+        static_ram=static,
+        arena_room=plan.board.ram.bytes - static,
+        frames=frames,
+        stack_declared=None if frames else plan.board.stack_per_core,
     )

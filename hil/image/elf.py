@@ -1,7 +1,7 @@
-"""A small typed reader of 32-bit little-endian ELF files: loadable segments, sections, symbols.
+"""A small typed reader of little-endian ELF files: loadable segments, sections, symbols, relocations.
 
-Source: System V ABI, chapters "ELF header", "Sections", "Symbol table", "Program header". A damaged file raises
-`BuildFailed`, since only a toolchain makes these files.
+Source: System V ABI, chapters "ELF header", "Sections", "Symbol table", "Relocation", "Program header". A damaged file
+raises `BuildFailed`, since only a toolchain makes these files.
 """
 
 from __future__ import annotations
@@ -19,9 +19,31 @@ RISCV = 243
 
 _PT_LOAD = 1
 _SHT_SYMTAB = 2
+_SHT_RELA = 4
 _SHT_NOBITS = 8
 _FUNCTION = 2
 _MAX_BYTES = 256 << 20
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """How a class of files is laid out, as `struct` formats, with fields in the order of the 32-bit class."""
+
+    header: str
+    segment: str
+    segment_order: tuple[int, ...]
+    section: str
+    symbol: str
+    symbol_order: tuple[int, ...]
+    rela: str
+    rela_symbol: int
+    """Bits by which a relocation's info is shifted to give its symbol."""
+
+
+_LAYOUTS = {
+    1: _Layout("<HHIIIIIHHHHHH", "<IIIII", (0, 1, 2, 3, 4), "<IIIIIIIIII", "<IIIBBH", (0, 1, 2, 3, 4, 5), "<IIi", 8),
+    2: _Layout("<HHIQQQIHHHHHH", "<IIQQQQ", (0, 2, 3, 4, 5), "<IIQQQQIIQQ", "<IBBHQQ", (0, 4, 5, 1, 2, 3), "<QQq", 32),
+}
 
 
 @dataclass(frozen=True)
@@ -44,6 +66,7 @@ class Section:
     offset: int
     size: int
     link: int
+    info: int
 
     @property
     def bits(self) -> bool:
@@ -52,13 +75,26 @@ class Section:
 
 @dataclass(frozen=True)
 class Symbol:
-    """A name, its value (bit 0 set for Thumb functions), its size in bytes and the index of its section."""
+    """A name, its value (bit 0 set for Thumb functions), its size in bytes and the index of its section (0: elsewhere).
+
+    `local`: other files do not see it.
+    """
 
     name: str
     value: int
     size: int
     function: bool
     section: int
+    local: bool
+
+
+@dataclass(frozen=True)
+class Relocation:
+    """A place that the linker fills in: which section it is in, and what it refers to."""
+
+    section: int
+    symbol: Symbol
+    addend: int
 
 
 class Elf:
@@ -73,9 +109,10 @@ class Elf:
             raise BuildFailed(f"{path.name}: cannot be read: {error}") from error
         if len(self._data) > _MAX_BYTES:
             self._fail("is too large")
-        if self._data[:6] != b"\x7fELF\x01\x01":
-            self._fail("is not a 32-bit little-endian ELF file")
-        self._header = self._unpack("<HHIIIIIHHHHHH", 16)
+        if self._data[:4] != b"\x7fELF" or self._data[5:6] != b"\x01" or self._data[4] not in _LAYOUTS:
+            self._fail("is not a 32-bit or 64-bit little-endian ELF file")
+        self._layout = _LAYOUTS[self._data[4]]
+        self._header = self._unpack(self._layout.header, 16)
 
     def _fail(self, why: str) -> NoReturn:
         raise BuildFailed(f"{self.path.name}: {why}")
@@ -111,7 +148,8 @@ class Elf:
         """Loadable segments with bytes in the file, by physical address."""
         found = []
         for index in range(self._header[9]):
-            kind, offset, virtual, physical, size = self._unpack("<IIIII", self._header[4] + index * self._header[8])
+            raw = self._unpack(self._layout.segment, self._header[4] + index * self._header[8])
+            kind, offset, virtual, physical, size = (raw[i] for i in self._layout.segment_order)
             if kind == _PT_LOAD and size:
                 found.append(Segment(physical, virtual, offset, self._bytes(offset, size)))
         return tuple(sorted(found, key=lambda segment: segment.physical))
@@ -119,11 +157,12 @@ class Elf:
     @cached_property
     def sections(self) -> tuple[Section, ...]:
         """All sections, in the file's order."""
-        raw = [self._unpack("<IIIIIIIIII", self._header[5] + i * self._header[10]) for i in range(self._header[11])]
+        layout, at, each, count = self._layout.section, self._header[5], self._header[10], self._header[11]
+        raw = [self._unpack(layout, at + i * each) for i in range(count)]
         if self._header[12] >= len(raw):
             self._fail("has no section names")
         names = self._bytes(raw[self._header[12]][4], raw[self._header[12]][5])
-        return tuple(Section(self._text(names, r[0]), r[1], r[3], r[4], r[5], r[6]) for r in raw)
+        return tuple(Section(self._text(names, r[0]), r[1], r[3], r[4], r[5], r[6], r[7]) for r in raw)
 
     def contents(self, section: Section) -> bytes:
         """The bytes of a section; empty if it has none in the file."""
@@ -132,17 +171,39 @@ class Elf:
     @cached_property
     def symbols(self) -> tuple[Symbol, ...]:
         """All named symbols, in the file's order."""
+        return tuple(symbol for symbol in self._all_symbols if symbol.name)
+
+    @cached_property
+    def _all_symbols(self) -> tuple[Symbol, ...]:
+        """Those of sections too, which have no name."""
         found = []
+        layout = self._layout
         for table in self.sections:
             if table.kind != _SHT_SYMTAB:
                 continue
             if table.link >= len(self.sections):
                 self._fail("has symbols without names")
             names = self.contents(self.sections[table.link])
-            for offset in range(table.offset, table.offset + table.size, 16):
-                name, value, size, info, _, index = self._unpack("<IIIBBH", offset)
-                if name:
-                    found.append(Symbol(self._text(names, name), value, size, info & 15 == _FUNCTION, index))
+            for offset in range(table.offset, table.offset + table.size, struct.calcsize(layout.symbol)):
+                raw = self._unpack(layout.symbol, offset)
+                name, value, size, info, _, index = (raw[i] for i in layout.symbol_order)
+                text = self._text(names, name) if name else ""
+                found.append(Symbol(text, value, size, info & 15 == _FUNCTION, index, info >> 4 == 0))
+        return tuple(found)
+
+    @cached_property
+    def relocations(self) -> tuple[Relocation, ...]:
+        """All places that a linker has still to fill in, in the file's order."""
+        found = []
+        for table in self.sections:
+            if table.kind != _SHT_RELA:
+                continue
+            for offset in range(table.offset, table.offset + table.size, struct.calcsize(self._layout.rela)):
+                _, info, addend = self._unpack(self._layout.rela, offset)
+                index = info >> self._layout.rela_symbol
+                if index >= len(self._all_symbols):
+                    self._fail("has a relocation that refers to no symbol")
+                found.append(Relocation(table.info, self._all_symbols[index], addend))
         return tuple(found)
 
     @cached_property

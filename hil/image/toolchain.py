@@ -65,3 +65,13 @@ def arm_gcc() -> Compiler:
         raise ToolMissing("arm-none-eabi-gcc is not on the PATH", hint="apt-get install gcc-arm-none-eabi")
     said = subprocess.run([path, "-dumpfullversion"], capture_output=True, text=True, timeout=30, check=False)
     return Compiler("arm-none-eabi-gcc", (path,), said.stdout.strip())
+
+
+@cache
+def host_compiler() -> Compiler:
+    """An installed `gcc`, else `clang`, for programs of this machine: they bring the run time of the sanitizers."""
+    path = shutil.which("gcc") or shutil.which("clang")
+    if path is None:
+        raise ToolMissing("neither gcc nor clang is on the PATH", hint="apt-get install gcc libc6-dev")
+    said = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=30, check=False)
+    return Compiler(Path(path).name, (path,), said.stdout.strip())

@@ -8,10 +8,10 @@ from hil.record import Profile
 
 
 def test_latency(profile: Profile) -> None:
-    """The median latency is within the recorded limit, and repeats on a virtual board are identical."""
+    """The median latency is within the recorded limit; repeats are identical where a virtual board counts its time."""
     measured = profile.measured
     assert measured.latency.cycles_median > 0
-    if profile.source == "virtual":
+    if profile.source == "virtual" and profile.deployment.board.counted:
         assert measured.repeats_identical, f"{measured.latency.samples} us: virtual time must be counted, not timed"
     limit = profile.limits.latency_us
     if limit is None:

@@ -53,7 +53,7 @@ def prepare(board: str) -> None:
         from hil.virtual import qemu  # noqa: PLC0415
 
         qemu.find(described(board))
-    else:
+    elif runner != "process":
         raise UsageError(f"nothing here can be a virtual {board}: its runner is {runner!r}")
 
 
@@ -70,6 +70,7 @@ class VirtualBoard:
     def __init__(self, process: subprocess.Popen[bytes], board: str, limit: float) -> None:
         self._process = process
         self._board = board
+        self._probe: Probe | None = None
         self._tail: deque[str] = deque(maxlen=_LINES)
         self._reader = threading.Thread(target=self._read_stderr, daemon=True)
         self._reader.start()
@@ -78,7 +79,8 @@ class VirtualBoard:
             greeting = self._greeting(limit)
             self.pid = process.pid
             self.uart0_url = f"socket://127.0.0.1:{greeting['uart0']}"
-            self.probe = Probe("127.0.0.1", greeting["probe"], limit=limit)
+            port = greeting.get("probe")
+            self._probe = Probe("127.0.0.1", port, limit=limit) if port is not None else None
         except BaseException:
             self.stop()
             raise
@@ -98,6 +100,17 @@ class VirtualBoard:
         ended, _, _ = select.select([self._process.stdout], [], [], _TEARDOWN)
         return not ended
 
+    @property
+    def probe(self) -> Probe:
+        """Its clock and memory probe. Raises `UsageError` for a board without one: its clock is this machine's."""
+        if self._probe is None:
+            raise UsageError(f"the virtual {self._board} has no probe")
+        return self._probe
+
+    def clock_ns(self) -> int:
+        """Nanoseconds of the clock that it lives by: virtual time, or where it has none this machine's own."""
+        return time.monotonic_ns() if self._probe is None else self._probe.wait_idle().nanoseconds
+
     def diagnostics(self) -> str:
         """The last lines that the board's process wrote to standard error."""
         return "\n".join(list(self._tail))
@@ -105,8 +118,8 @@ class VirtualBoard:
     def stop(self) -> None:
         """Unplug it: let go of standard input, then SIGTERM, then SIGKILL, within seconds."""
         atexit.unregister(self.stop)
-        if hasattr(self, "probe"):
-            self.probe.close()
+        if self._probe is not None:
+            self._probe.close()
         if self._process.stdin is not None:
             with contextlib.suppress(OSError):
                 self._process.stdin.close()
@@ -134,9 +147,10 @@ class VirtualBoard:
         line = self._first_line(limit)
         try:
             greeting = json.loads(line)
-            if greeting["schema"] == "hil.virtual/1" and all(type(greeting[k]) is int for k in ("uart0", "probe")):
+            ports = (greeting["uart0"], greeting.get("probe", 0))  # a board without virtual time has no probe
+            if greeting["schema"] == "hil.virtual/1" and all(type(port) is int for port in ports):
                 return dict(greeting)
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, AttributeError):
             pass
         raise self._missing(f"greeted with {line[:80]!r}")
 
@@ -172,6 +186,8 @@ def start(board: str, elf: Path, *, limit: float = 60) -> VirtualBoard:
     """
     prepare(board)
     command = [sys.executable, "-m", "hil.virtual", board, "--elf", str(elf.resolve())]
+    if described(board).runner == "process":
+        command = [str(elf.resolve())]  # which greets, and ends with its owner, itself
     try:
         process = subprocess.Popen(
             command,
