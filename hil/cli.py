@@ -22,6 +22,7 @@ from hil.errors import HilError, UsageError
 from hil.record import Limits, plan_record, profile_record
 from hil.report import plain, plan_view, profile_view, show, table
 
+_TOOLCHAIN = "compiler (default: zig, from pip); asan, tsan: gcc or clang with sanitizers, for native"
 _EPILOG = """\
 exit status: 0 good; 1 the verdict is bad; 2 usage; 3 refused before running (unsupported, malformed, does not fit);
 4 infrastructure (no board, flash or link failed, tool missing); 5 the device failed (fault, out of memory, hang)
@@ -69,7 +70,7 @@ def _model_options(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--board", required=True, metavar="BOARD", help="a board kind; 'hil boards' lists them")
     sub.add_argument("--cores", type=_count(1), default=1, metavar="N", help="cores to use (default: 1)")
     sub.add_argument("--nodes", type=_count(1), default=1, metavar="N", help="boards to split over (default: 1)")
-    sub.add_argument("--toolchain", choices=("zig", "gcc"), default="zig", help="compiler (default: zig, from pip)")
+    sub.add_argument("--toolchain", choices=("zig", "gcc", "asan", "tsan"), default="zig", help=_TOOLCHAIN)
 
 
 def _profile_options(sub: argparse.ArgumentParser) -> None:

@@ -36,7 +36,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add("--hil-seed", type=int, metavar="S", help="seed of the input sets (default: the zoo entry's, else 0)")
     add("--hil-warmup", type=int, metavar="N", help="runs before timing (default: 2; on a virtual board 1)")
     add("--hil-repeats", type=int, metavar="N", help="timed runs (default: 10; on a virtual board 2)")
-    add("--hil-toolchain", choices=("zig", "gcc"), default="zig", help="compiler for firmware (default: zig, from pip)")
+    add(
+        "--hil-toolchain",
+        choices=("zig", "gcc", "asan", "tsan"),
+        default="zig",
+        help="compiler for firmware (default: zig, from pip); asan, tsan: gcc or clang with sanitizers, for native",
+    )
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:

@@ -3,7 +3,9 @@
  * Beside these functions: a linker script `link.ld` (the image builder puts a MEMORY block made from the board's
  * description in front) that defines the __hil_* symbols; a start-up function `hil_reset`, where the stack is empty and
  * the bound on its depth is computed from; and exception handlers that call hil_server_fault (link/server.h).
- * The compiler is given HIL_BOARD, HIL_CLOCK_HZ, HIL_BAUD, HIL_CORES and HIL_STACK_BYTES. */
+ * The compiler is given HIL_BOARD, HIL_CLOCK_HZ, HIL_BAUD, HIL_CORES, HIL_STACK_BYTES and HIL_RAM_BYTES.
+ * Where the board is a program of the host's own system (isa "host"), that system decides where memory is: there is no
+ * MEMORY block, and link.ld adds to the system's own layout. */
 #ifndef HIL_PORT_H
 #define HIL_PORT_H
 
@@ -40,11 +42,6 @@ uint32_t hil_port_cores(void);
 void hil_port_layout(hil_layout *layout);
 void hil_port_stack(uint32_t core, hil_stack *stack);
 
-void hil_port_paint_stack(uint32_t core);
-void hil_port_start_core(uint32_t core, void (*entry)(void));
-uint32_t hil_port_core(void);
-void hil_port_wait(void);
-void hil_port_signal(void);
 /* Fills the part of every stack that is free now with HIL_STACK_PAINT. */
 void hil_port_paint_stacks(void);
 

@@ -23,8 +23,9 @@ from hil.image.stack import StackBound, worst_stack
 from hil.image.toolchain import Compiler, arm_gcc, host_compiler, zig
 from hil.paths import FIRMWARE
 
-TOOLCHAINS = ("zig", "gcc", "asan", "tsan")
-"""zig; a second compiler; that compiler with the address and undefined-behaviour sanitizers, or the thread sanitizer."""
+TOOLCHAINS = ("zig", "gcc")
+SANITIZERS = ("asan", "tsan")
+"""gcc or clang with the address and undefined-behaviour sanitizers, or the thread sanitizer, for this host."""
 
 _WARNINGS = ("-Wall", "-Wextra", "-Werror", "-Wconversion", "-Wshadow")
 _COMMON = ("-std=c11", "-ffreestanding", "-fno-common", "-ffunction-sections", "-fdata-sections", "-g", *_WARNINGS)
@@ -143,8 +144,8 @@ def compile_commands(board: Board, *, toolchain: str = "zig") -> list[dict[str, 
 
 
 def _build_for(board: Board, toolchain: str) -> _Build:
-    if toolchain not in TOOLCHAINS:
-        raise UsageError(f"no toolchain is called {toolchain!r}; known: {', '.join(TOOLCHAINS)}")
+    if toolchain not in (*TOOLCHAINS, *SANITIZERS):
+        raise UsageError(f"no toolchain is called {toolchain!r}; known: {', '.join((*TOOLCHAINS, *SANITIZERS))}")
     if toolchain not in board.build:
         raise UsageError(f"{toolchain} cannot build for {board.name}: it is not in the board's [build] table")
     if board.hosted and sys.platform != "linux":

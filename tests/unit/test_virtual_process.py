@@ -64,7 +64,7 @@ def gone(pid: int) -> bool:
 
 
 def test_names() -> None:
-    assert {"rp2040", "riscv-virt"} <= set(hil.virtual.names())
+    assert {"native", "riscv-virt", "rp2040"} <= set(hil.virtual.names())
     with pytest.raises(UsageError, match="no virtual toaster"):
         hil.virtual.prepare("toaster")
 

@@ -13,14 +13,15 @@
 
 enum { WAIT_NS = 1000000, SPINS = 200 };
 
-#define PAGE 0x10000u /* the largest that Linux has on any processor */
+#define PAGE 0x10000u      /* the largest that Linux has on any processor */
+#define LIBRARY 0x200000u /* sanitizers want nearly 1 MiB; memory that is not touched costs nothing */
 
 /* One core's stacks. The C library keeps its own things at the top of a thread's: `library` is room for them. Signals
  * come on a stack of their own, so that an overflow, which ends in the guard, can be reported. */
 typedef struct {
     uint8_t guard[PAGE];
     uint8_t stack[HIL_STACK_BYTES];
-    uint8_t library[PAGE];
+    uint8_t library[LIBRARY];
     uint8_t signals[PAGE];
 } place;
 
@@ -94,13 +95,13 @@ static bool start(uint32_t core, void (*entry)(void))
     pthread_t thread;
     cores[core].entry = entry;
     return pthread_attr_init(&attributes) == 0 &&
-           pthread_attr_setstack(&attributes, places[core].stack, HIL_STACK_BYTES + PAGE) == 0 &&
+           pthread_attr_setstack(&attributes, places[core].stack, HIL_STACK_BYTES + LIBRARY) == 0 &&
            pthread_create(&thread, &attributes, on_thread, &cores[core]) == 0;
 }
 
 static void hil_reset(void)
 {
-    hil_port_paint_stack(0);
+    hil_port_paint_stacks();
     hil_main();
 }
 

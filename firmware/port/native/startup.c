@@ -19,7 +19,7 @@ int main(void)
     }
     native_start_clock();
     if (!native_start_core_0()) {
-        perror("native: cannot start a thread");
+        fputs("native: cannot start a thread\n", stderr);
         return 4;
     }
     printf("{\"schema\": \"hil.virtual/1\", \"uart0\": %d, \"pid\": %d}\n", (int)port, (int)getpid());
