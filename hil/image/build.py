@@ -58,20 +58,12 @@ class Image:
     static_ram: int
     arena_room: int
     """RAM that is left for a program's arena."""
-    frames: tuple[Path, ...] | None = None
-    """Object files that say what frames take, where the image's machine code is not read for that."""
-    stack_declared: int | None = None
-    """The bound on every stack, where nothing says what frames take: all that there is."""
 
     def stack_bound(self, leave_out: Iterable[str] = ()) -> StackBound:
         """The deepest that core 0's stack can get, without the functions in `leave_out` (kernels that do not run).
 
         Fault handlers come on top of it, but only after a failure: they are not part of the bound.
         """
-        if self.stack_declared is not None:
-            return StackBound(self.stack_declared, ("declared by the board's file",))
-        if self.frames is not None:
-            return worst_frames(self.frames, "hil_reset", frozenset(leave_out))
         return worst_stack(Elf(self.elf), "hil_reset", frozenset(leave_out))
 
     def symbolize(self, address: int) -> str:
@@ -271,6 +263,22 @@ def _describe(board: Board, build_id: str, program: int, place: Path) -> Image:
     )
 
 
+@dataclass(frozen=True)
+class _HostedImage(Image):
+    """An image whose machine code is not read for what its stacks take."""
+
+    objects: tuple[Path, ...] = ()
+    """Object files that say what frames take; empty where the compiler does not write that down."""
+    stack_declared: int = 0
+    """Bytes that each stack has: the bound where nothing says what frames take."""
+
+    def stack_bound(self, leave_out: Iterable[str] = (), *, core: int = 0) -> StackBound:
+        """The deepest that a core's stack can get; see `Image`, and `hil.image.frames` for how it is known."""
+        if not self.objects:
+            return StackBound(self.stack_declared, ("declared by the board's file",))
+        return worst_frames(self.objects, "hil_worker" if core else "hil_reset", frozenset(leave_out))
+
+
 def _describe_hosted(plan: _Build, build_id: str, objects: Path, place: Path) -> Image:
     """A program of this machine's system. Only the firmware's own parts count, not those of the C library."""
     elf = Elf(place / "firmware.elf")
@@ -280,8 +288,7 @@ def _describe_hosted(plan: _Build, build_id: str, objects: Path, place: Path) ->
 
     static = span("data") + span("bss")
     code = span("text") + span("rodata") + span("data")
-    frames = tuple(sorted(objects.glob("*.o"))) if plan.compiler.name == "zig" else None
-    return Image(
+    return _HostedImage(
         board=plan.board.name,
         build_id=build_id,
         elf=elf.path,
@@ -292,6 +299,6 @@ def _describe_hosted(plan: _Build, build_id: str, objects: Path, place: Path) ->
         flash=code + span("program"),
         static_ram=static,
         arena_room=plan.board.ram.bytes - static,
-        frames=frames,
-        stack_declared=None if frames else plan.board.stack_per_core,
+        objects=tuple(sorted(objects.glob("*.o"))) if plan.compiler.name == "zig" else (),
+        stack_declared=plan.board.stack_per_core,
     )
