@@ -4,7 +4,7 @@
 #include "port.h"
 #include "registers.h"
 
-static void (*volatile entry_of_core1)(void);
+void (*volatile mps2_an521_entry1)(void);
 
 uint32_t hil_port_core(void)
 {
@@ -14,17 +14,10 @@ uint32_t hil_port_core(void)
 void hil_port_start_core(uint32_t core, void (*entry)(void))
 {
     (void)core; /* there is but one other */
-    entry_of_core1 = entry;
+    mps2_an521_entry1 = entry;
     __asm__ volatile("dsb" : : : "memory"); /* all that was set up is in memory before core 1 runs */
     *reg(INITSVTOR1) = (uint32_t)(uintptr_t)&__hil_vectors1;
     *reg(CPUWAIT) &= ~(uint32_t)CPUWAIT_CORE1;
-}
-
-__attribute__((noreturn)) void mps2_an521_started(void)
-{
-    entry_of_core1();
-    for (;;) {
-    }
 }
 
 void hil_port_wait(void)

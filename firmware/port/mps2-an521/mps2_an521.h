@@ -4,6 +4,8 @@
 #include <stdint.h>
 
 uint32_t hil_port_core(void);
+void hil_port_paint_stack(uint32_t core);
+void hil_port_paint_stacks(void);
 
 /* Starts the timer that everything is counted with. */
 void mps2_an521_start_timer(void);
@@ -11,8 +13,8 @@ void mps2_an521_start_timer(void);
 /* UART 0, 8N1, HIL_BAUD, and its interrupt as something to wait for. */
 void mps2_an521_start_console(void);
 
-/* Runs what core 0 left for this core. */
-void mps2_an521_started(void) __attribute__((noreturn));
+/* What core 1 runs. */
+extern void (*volatile mps2_an521_entry1)(void);
 
 /* Where core 1 begins. */
 struct mps2_an521_vectors;

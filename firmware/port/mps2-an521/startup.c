@@ -32,16 +32,19 @@ __attribute__((noreturn)) static void hil_reset(void)
     }
     mps2_an521_start_timer();
     mps2_an521_start_console();
-    hil_port_paint_stacks();
     main();
     for (;;) {
     }
 }
 
-__attribute__((noreturn)) static void reset1(void)
+/* Core 1: to what core 0 left for it, on an empty stack. */
+__attribute__((naked)) static void reset1(void)
 {
-    mask_interrupts();
-    mps2_an521_started();
+    __asm__ volatile("cpsid i\n"
+                     "ldr r0, =mps2_an521_entry1\n"
+                     "ldr r0, [r0]\n"
+                     "bx r0\n"
+                     ".ltorg\n");
 }
 
 /* Called with the exception frame: r0-r3, r12, lr, pc, xpsr (ARMv8-M manual, B3.19). */

@@ -3,7 +3,7 @@
 #include "registers.h"
 #include "riscv_virt.h"
 
-static void (*volatile entries[HIL_CORES])(void);
+void (*volatile riscv_virt_entries[HIL_CORES])(void);
 
 uint32_t hil_port_core(void)
 {
@@ -14,21 +14,10 @@ uint32_t hil_port_core(void)
 
 void hil_port_start_core(uint32_t core, void (*entry)(void))
 {
-    entries[core] = entry;
+    riscv_virt_entries[core] = entry;
     /* The entry, and all memory that was set up, before the interrupt: a device write is ordered by "o". */
     __asm__ volatile("fence rw, o" : : : "memory");
     *reg(CLINT_MSIP + 4u * core) = 1;
-}
-
-/* A hart that was started, on its own empty stack. */
-__attribute__((noreturn)) void riscv_virt_started(void)
-{
-    const uint32_t core = hil_port_core();
-    *reg(CLINT_MSIP + 4u * core) = 0;
-    entries[core]();
-    for (;;) {
-        sleep_until(MIE_SOFTWARE);
-    }
 }
 
 void hil_port_wait(void)

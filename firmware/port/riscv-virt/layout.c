@@ -1,4 +1,5 @@
 /* Where memory is, from the linker script's symbols; and the paint on the stacks. */
+#include "riscv_virt.h"
 #include "port.h"
 
 extern uint8_t __hil_data_start[];
@@ -42,16 +43,23 @@ void hil_port_stack(uint32_t core, hil_stack *stack)
     stack->bytes = HIL_STACK_BYTES;
 }
 
-void hil_port_paint_stacks(void)
+void hil_port_paint_stack(uint32_t core)
 {
-    uintptr_t free_end = 0;
-    __asm__ volatile("mv %0, sp" : "=r"(free_end));
+    hil_stack stack;
+    hil_port_stack(core, &stack);
+    uintptr_t end = (uintptr_t)stack.low + stack.bytes;
+    if (core == hil_port_core()) {
+        __asm__ volatile("mv %0, sp" : "=r"(end));
+    }
     /* Byte by byte through volatile: no call that would need the stack below. */
-    for (volatile uint8_t *at = __hil_stack0_bottom; (uintptr_t)at < free_end; at++) {
+    for (volatile uint8_t *at = stack.low; (uintptr_t)at < end; at++) {
         *at = HIL_STACK_PAINT;
     }
-    for (volatile uint8_t *at = __hil_stack0_bottom - (HIL_CORES - 1u) * HIL_STACK_BYTES; at < __hil_stack0_bottom;
-         at++) {
-        *at = HIL_STACK_PAINT;
+}
+
+void hil_port_paint_stacks(void)
+{
+    for (uint32_t core = 0; core < HIL_CORES; core++) {
+        hil_port_paint_stack(core);
     }
 }

@@ -4,13 +4,16 @@
 #include <stdint.h>
 
 uint32_t hil_port_core(void);
+void hil_port_paint_stack(uint32_t core);
+void hil_port_paint_stacks(void);
 
 /* The 16550 with its FIFO, and its interrupt as something to wait for. */
 void riscv_virt_start_console(void);
 
 /* Where start.S goes. */
 void hil_reset(void) __attribute__((noreturn));
-void riscv_virt_started(void) __attribute__((noreturn));
+/* Where start.S sends each hart that is woken. */
+extern void (*volatile riscv_virt_entries[HIL_CORES])(void);
 void riscv_virt_fault(const uint32_t *frame) __attribute__((noreturn));
 
 #endif

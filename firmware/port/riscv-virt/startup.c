@@ -23,7 +23,6 @@ __attribute__((noreturn)) void hil_reset(void)
         *at = 0;
     }
     riscv_virt_start_console();
-    hil_port_paint_stacks();
     main();
     for (;;) {
     }
