@@ -36,6 +36,7 @@ def examine() -> tuple[Finding, ...]:
         _package("unicorn", "virtual boards"),
         _cache(),
         _program("arm-none-eabi-gcc", "second toolchain (--toolchain gcc)", "apt-get install gcc-arm-none-eabi"),
+        _program("gcc", "sanitizers on the board native (--toolchain asan, tsan)", "apt-get install gcc libc6-dev"),
         *_emulators(),
     )
 

@@ -44,6 +44,7 @@ def profile_record(profile: Profile) -> dict[str, Any]:
         "min": latency.min,
         "max": latency.max,
         "cycles_median": latency.cycles_median,
+        "counts": deployment.board.counts,
         "clock_ratio": measured.clock_ratio,
     }
     memory = {

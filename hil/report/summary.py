@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
+from hil import board as boards
 from hil.report.terminal import duration, size, table
 
 
@@ -23,8 +24,12 @@ def summary_lines(rows: Sequence[Mapping[str, Any]], width: int) -> list[str]:
     console.print(drawn)
     text = console.file.getvalue() if isinstance(console.file, StringIO) else ""
     lines = [line.rstrip() for line in text.splitlines()]
-    if any(row.get("hil.bench") == "virtual" for row in rows):
+    virtual = sorted({str(row["hil.board"]) for row in rows if row.get("hil.bench") == "virtual"})
+    timed = [name for name in virtual if name in boards.names() and not boards.load(name).counted]
+    if len(virtual) > len(timed):
         lines.append("virtual: the same machine code on a virtual board; cycles are counted, not timed")
+    if timed:
+        lines.append(f"{', '.join(timed)}: the same engine as a process of this machine, timed by its clock")
     return lines
 
 

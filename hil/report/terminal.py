@@ -60,10 +60,11 @@ def profile_view(record: Mapping[str, Any]) -> list[RenderableType]:
     model, out, lat, mem = record["model"], record["outputs"], record["latency"], record["memory"]
     bench = "virtual board" if record["bench"] == "virtual" else "hardware"
     spread = f"{lat['min']}..{lat['max']} us over {len(lat['samples'])} repeats"
+    fine = f"{lat['cycles_median']} {lat['counts']}"
     rows = [
         ("outputs", f"{out['mismatches']} of {out['elements']} elements differ, {out['inputs']} inputs"),
         ("reference", out["reference"]),
-        ("latency", f"{duration(lat['median'])} median ({lat['cycles_median']} cycles; {spread}) [{record['bench']}]"),
+        ("latency", f"{duration(lat['median'])} median ({fine}; {spread}) [{record['bench']}]"),
         ("peak RAM", f"{mem['ram_peak']} B ({size(mem['ram_peak'])}), predicted {mem['ram_predicted']} B"),
         ("", f"static {mem['ram_static']}, arena {mem['arena']}, stack {' + '.join(map(str, mem['stacks']))}"),
         ("flash", f"{mem['flash']} B ({size(mem['flash'])}): code {mem['flash_code']}, program {mem['flash_program']}"),

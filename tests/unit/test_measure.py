@@ -169,6 +169,8 @@ def test_a_bench_clock_that_stands_still_is_an_error(bench_ns: int) -> None:
 def test_default_counts() -> None:
     assert Counts.default("hardware") == Counts(2, 10)
     assert Counts.default("virtual") == Counts(1, 2)
+    assert Counts.default("virtual", counted=False) == Counts(2, 10)
+    assert Counts.default("hardware", counted=True) == Counts(2, 10)
 
 
 # -- the measurement itself, on a board that computes in numpy --------------------------------------------------------

@@ -17,7 +17,7 @@ from tests.support.fakes import FOOTPRINT, deployed, measured, planned
 DEPLOYMENT = deployed()
 ARENA = DEPLOYMENT.plan.arena_bytes
 GOOD = measured(DEPLOYMENT)
-LATENCY_KEYS = ["samples", "median", "p95", "min", "max", "cycles_median", "clock_ratio"]
+LATENCY_KEYS = ["samples", "median", "p95", "min", "max", "cycles_median", "counts", "clock_ratio"]
 MEMORY_KEYS = ["ram_peak", "ram_static", "arena", "stacks", "ram_predicted", "flash", "flash_code", "flash_program"]
 
 
@@ -56,7 +56,7 @@ def test_profile_record_has_the_measured_values() -> None:
     }  # fmt: skip
     assert record["latency"] == {
         "samples": [40, 40], "median": 40.0, "p95": 40.0, "min": 40, "max": 40, "cycles_median": 5000,
-        "clock_ratio": 1.0,
+        "counts": "cycles", "clock_ratio": 1.0,
     }  # fmt: skip
     assert record["memory"] == {
         "ram_peak": 1_000 + ARENA + 500, "ram_static": 1_000, "arena": ARENA, "stacks": [500],
@@ -166,3 +166,12 @@ def test_judging_again_with_other_limits_changes_only_the_verdict() -> None:
     assert first.passed
     assert not second.passed
     assert replace(second, limits=NO_LIMITS, reasons=()) == first
+
+
+def test_repeats_may_differ_where_time_is_not_counted() -> None:
+    differing = measured(DEPLOYMENT, repeats_identical=False)
+    assert any("not deterministic" in reason for reason in judged(DEPLOYMENT, differing, "virtual", NO_LIMITS).reasons)
+    timed = replace(DEPLOYMENT.board, virtual=replace(board.load("native").virtual))
+    plan = replace(DEPLOYMENT.plan, board=timed)
+    deployment = replace(DEPLOYMENT, planned=replace(DEPLOYMENT.planned, plan=plan))
+    assert judged(deployment, differing, "virtual", NO_LIMITS).reasons == ()

@@ -198,3 +198,15 @@ def test_numbers_are_right_aligned() -> None:
 
 def test_a_table_takes_styled_text() -> None:
     assert "ok" in words(drawn([table(None, ["", "what"], [(Text("ok", "green"), "python")])], 80))
+
+
+def test_a_board_that_is_timed_is_not_called_counted() -> None:
+    native = FULL | {"hil.board": "native"}
+    counted, timed = "cycles are counted, not timed", "native: the same engine as a process of this machine, timed"
+    assert any(counted in line for line in summary_lines([FULL], 100))
+    assert not any(timed in line for line in summary_lines([FULL], 100))
+    assert not any(counted in line for line in summary_lines([native], 100))
+    assert any(timed in line for line in summary_lines([native], 100))
+    both = "\n".join(summary_lines([FULL, native], 100))
+    assert counted in both
+    assert timed in both
