@@ -1,4 +1,6 @@
 /* Harts: started, woken and put to sleep by software interrupts of the core-local interruptor. */
+#include <stdbool.h>
+
 #include "port.h"
 #include "registers.h"
 #include "riscv_virt.h"
@@ -34,7 +36,8 @@ void hil_port_signal(void)
     /* What the caller wrote is seen by a hart that this wakes. */
     __asm__ volatile("fence rw, o" : : : "memory");
     for (uint32_t core = 0; core < HIL_CORES; core++) {
-        if (core != self) {
+        const bool runs = core == 0u || riscv_virt_entries[core] != 0;
+        if (core != self && runs) {
             *reg(CLINT_MSIP + 4u * core) = 1;
         }
     }

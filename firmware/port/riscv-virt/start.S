@@ -26,14 +26,15 @@ __hil_start:
     csrr t1, mip
     andi t1, t1, 8
     beqz t1, 3b
-    fence rw, rw                /* what hart 0 wrote before it sent the interrupt is read after it */
-    la t1, riscv_virt_entries
     slli t2, t0, 2
-    add t1, t1, t2
-    lw t1, 0(t1)
-    li t3, 0x02000000           /* this hart's software interrupt, taken back */
+    li t3, 0x02000000           /* this hart's software interrupt, taken back before the look at what there is to do */
     add t3, t3, t2
     sw zero, 0(t3)
+    fence rw, rw                /* what hart 0 wrote before it sent the interrupt is read after it */
+    la t1, riscv_virt_entries
+    add t1, t1, t2
+    lw t1, 0(t1)
+    beqz t1, 3b                 /* a signal for others */
     jr t1                       /* on an empty stack */
 4:  tail hil_reset
     .size __hil_start, . - __hil_start
