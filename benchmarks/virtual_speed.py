@@ -9,9 +9,8 @@ import argparse
 import time
 from collections.abc import Callable
 
-from hil.virtual.rp2040.board import Rp2040
 from hil.virtual.server import STRIDE
-from tests.support.virtual_programs import built
+from tests.support.virtual_programs import Rp2040, built
 
 
 def _strides(board: Rp2040, cycles: int) -> None:

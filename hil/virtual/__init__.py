@@ -46,9 +46,9 @@ def prepare(board: str) -> None:
     """Look for, or build, what the virtual `board` runs on: seconds, the first time. Raises `ToolMissing`."""
     runner = described(board).runner
     if runner == "unicorn":
-        from hil.virtual.rp2040.build import prepare as build  # noqa: PLC0415  keeps the compiler out of imports
+        from hil.virtual.chip import build, chips  # noqa: PLC0415  keeps the compiler out of imports
 
-        build()
+        build.prepare(chips.find(described(board).machine))
     elif runner == "qemu":
         from hil.virtual import qemu  # noqa: PLC0415
 

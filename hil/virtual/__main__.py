@@ -61,11 +61,12 @@ def main() -> int:
 
 
 def _unicorn(board: str, elf: Path, host: str, port: int) -> Started:
-    from hil.virtual.rp2040.board import Rp2040, flash_image  # noqa: PLC0415  loads unicorn
+    from hil.virtual.chip import chips  # noqa: PLC0415
+    from hil.virtual.chip.board import Microcontroller, flash_image  # noqa: PLC0415  loads unicorn
     from hil.virtual.server import Server  # noqa: PLC0415
 
-    del board
-    server = Server(Rp2040(flash_image(Elf(elf).segments, elf.name)), host, port)
+    chip = chips.find(described(board).machine)
+    server = Server(Microcontroller(chip, flash_image(chip, Elf(elf).segments, elf.name)), host, port)
 
     def serve() -> int:
         server.serve()

@@ -16,22 +16,18 @@ from collections.abc import Callable
 from typing import Any
 
 from hil.virtual.probe import LONGEST_REQUEST, MOST_BYTES
-from hil.virtual.rp2040 import native
-from hil.virtual.rp2040.board import BOOTSEL, Rp2040
+from hil.virtual.chip import native
+from hil.virtual.chip.board import Microcontroller
 
 STRIDE = 1 << 20  # cycles: 8.4 ms at 125 MHz
 _BACKLOG = 1 << 20  # bytes kept for a client that does not read
 _CLIENTS = 8
 
 
-def _say(line: str) -> None:
-    print(f"virtual rp2040: {line}", file=sys.stderr, flush=True)
-
-
 class Server:
     """Runs `board` until standard input ends."""
 
-    def __init__(self, board: Rp2040, host: str, port: int) -> None:
+    def __init__(self, board: Microcontroller, host: str, port: int) -> None:
         self._board = board
         self._selector = selectors.SelectSelector()
         self._uart: socket.socket | None = None
@@ -79,9 +75,12 @@ class Server:
 
     def _report(self, ran: int) -> None:
         for line in self._board.notes():
-            _say(line)
-        if self._idle and ran == native.RAN_IDLE and self._board.state().pc[0] in BOOTSEL:
-            _say("BOOTSEL: no second-stage boot with a valid checksum at the start of flash")
+            self._say(line)
+        if self._idle and ran == native.RAN_IDLE and self._board.state().pc[0] in self._board.chip.bootsel:
+            self._say(f"BOOTSEL: {self._board.chip.wanted}")
+
+    def _say(self, line: str) -> None:
+        print(f"virtual {self._board.chip.name}: {line}", file=sys.stderr, flush=True)
 
     def _owner(self) -> None:
         if not os.read(0, 4096):
@@ -95,7 +94,7 @@ class Server:
             self._receive()  # sees it if the one before has hung up
         if self._uart is not None:
             client.close()
-            _say("UART0: refused a second client")
+            self._say("UART0: refused a second client")
             return
         client.setblocking(False)
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -130,7 +129,7 @@ class Server:
             return  # nobody is on the wire
         self._to_uart += data
         if len(self._to_uart) > _BACKLOG:
-            _say(f"UART0: {len(self._to_uart) - _BACKLOG} bytes lost: the client does not read")
+            self._say(f"UART0: {len(self._to_uart) - _BACKLOG} bytes lost: the client does not read")
             del self._to_uart[_BACKLOG:]
         self._drain()
 

@@ -9,8 +9,9 @@ from pathlib import Path
 from hil import cache
 from hil.image.elf import Elf, flat
 from hil.image.toolchain import zig
-from hil.virtual.rp2040.board import Rp2040
-from hil.virtual.rp2040.native import RAN_TO_LIMIT
+from hil.virtual.chip import chips
+from hil.virtual.chip.board import Microcontroller
+from hil.virtual.chip.native import RAN_TO_LIMIT
 
 PROGRAMS = Path(__file__).resolve().parent.parent / "virtual" / "programs"
 FLASH = 0x1000_0000
@@ -22,6 +23,13 @@ _FLAGS = (
 )
 # ldr r0, =0x10000100; ldr r1, =VTOR; str r0, [r1]; ldm r0!, {r1, r2}; msr msp, r1; bx r2
 _STAGE = struct.pack("<8H2I", 0x4803, 0x4904, 0x6008, 0xC806, 0xF381, 0x8808, 0x4710, 0x46C0, FLASH + 0x100, 0xE000ED08)
+
+
+class Rp2040(Microcontroller):
+    """A virtual RP2040."""
+
+    def __init__(self, flash: bytes, *, skip: bool = True) -> None:
+        super().__init__(chips.find("rp2040"), flash, skip=skip)
 
 
 def crc32_mpeg2(data: bytes) -> int:

@@ -6,9 +6,8 @@ import struct
 
 import pytest
 
-from hil.virtual.rp2040.board import Rp2040
-from hil.virtual.rp2040.native import RAN_IDLE
-from tests.support.virtual_programs import FLASH, RESULT, assembled, words
+from hil.virtual.chip.native import RAN_IDLE
+from tests.support.virtual_programs import FLASH, RESULT, Rp2040, assembled, words
 
 SCRATCH = 0x2002_0000
 SIO, UART0, SYSTICK = 0xD000_0000, 0x4003_4000, 0xE000_E010

@@ -6,10 +6,11 @@ import struct
 
 import pytest
 
-from hil.virtual.rp2040.board import BOOTSEL, Rp2040
-from hil.virtual.rp2040.native import RAN_DEAD, RAN_IDLE, RAN_TO_LIMIT
-from tests.support.virtual_programs import DONE, FLASH, RESULT, STACK, assembled, built, results, words
+from hil.virtual.chip import chips
+from hil.virtual.chip.native import RAN_DEAD, RAN_IDLE, RAN_TO_LIMIT
+from tests.support.virtual_programs import DONE, FLASH, RESULT, STACK, Rp2040, assembled, built, results, words
 
+BOOTSEL = chips.find("rp2040").bootsel
 CHARACTER = 10850  # cycles: 10 bits * 16 * (67 + 52 / 64)
 
 

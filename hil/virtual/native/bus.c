@@ -1,46 +1,11 @@
 /* The address map (2.2), and what an access to each part of it costs.
  *
- * A 2-cycle load or store is in the block's cost already. SIO is on the single-cycle I/O port: 1 less. A peripheral on
- * APB: 2 more to read, 3 more to write, as the third-party emulator rp2040js charges them. Addresses that no block here
- * owns are not mapped, and fault.
+ * A plain load or store is in the block's cost already; a chip's table of blocks says what comes on top. Addresses that
+ * no block owns are not mapped, and fault.
  */
 #include <string.h>
 
 #include "machine.h"
-
-typedef struct {
-    uint32_t base;
-    ReadRegister *read;
-    WriteRegister *write;
-    int8_t read_wait, write_wait;
-    bool aliases;      /* +0x1000 XOR, +0x2000 set, +0x3000 clear (2.1.2) */
-    int8_t reset_bit;  /* in RESETS; -1: none, or not held here */
-} BlockInfo;
-
-static const BlockInfo infos[BANKS] = {
-    {0x14000000u, storage_read, storage_write, 0, 0, true, -1},    /* XIP_CTRL */
-    {0x18000000u, ssi_read, ssi_write, 2, 3, true, -1},            /* XIP_SSI */
-    {0x40000000u, storage_read, read_only, 2, 3, true, -1},        /* SYSINFO */
-    {0x40004000u, storage_read, storage_write, 2, 3, true, 18},    /* SYSCFG */
-    {0x40008000u, clocks_read, clocks_write, 2, 3, true, -1},
-    {0x4000c000u, resets_read, resets_write, 2, 3, true, -1},
-    {0x40010000u, psm_read, psm_write, 2, 3, true, -1},
-    {0x40014000u, storage_read, storage_write, 2, 3, true, 5},     /* IO_BANK0 */
-    {0x40018000u, storage_read, storage_write, 2, 3, true, 6},     /* IO_QSPI */
-    {0x4001c000u, storage_read, storage_write, 2, 3, true, 8},     /* PADS_BANK0 */
-    {0x40020000u, storage_read, storage_write, 2, 3, true, 9},     /* PADS_QSPI */
-    {0x40024000u, xosc_read, xosc_write, 2, 3, true, -1},
-    {0x40028000u, pll_read, pll_write, 2, 3, true, RESET_PLL_SYS},
-    {0x4002c000u, pll_read, pll_write, 2, 3, true, RESET_PLL_USB},
-    {0x40030000u, storage_read, storage_write, 2, 3, true, 1},     /* BUSCTRL */
-    {0x40034000u, uart_read, uart_write, 2, 3, true, RESET_UART0},
-    {0x40054000u, timer_read, timer_write, 2, 3, true, RESET_TIMER},
-    {0x40058000u, watchdog_read, watchdog_write, 2, 3, true, -1},
-    {0x40060000u, rosc_read, storage_write, 2, 3, true, -1},
-    {0x40064000u, storage_read, storage_write, 2, 3, true, -1},    /* VREG_AND_CHIP_RESET */
-    {0xd0000000u, sio_read, sio_write, -1, -1, false, -1},
-    {0xe000e000u, ppb_read, ppb_write, 0, 0, false, -1},           /* the core's own: SysTick, NVIC, SCB */
-};
 
 static Access access_make(const Window *window, uint32_t offset, uint64_t now)
 {
@@ -51,8 +16,9 @@ static Access access_make(const Window *window, uint32_t offset, uint64_t now)
 
 static bool held(const Window *window)
 {
-    int8_t bit = infos[window->index].reset_bit;
-    return bit >= 0 && in_reset(window->core->machine, (uint32_t)bit);
+    const Machine *m = window->core->machine;
+    int8_t bit = m->chip->blocks[window->index].reset_bit;
+    return bit >= 0 && (m->resets >> bit & 1u);
 }
 
 static uint64_t access_time(Core *core, const Wanted *wanted)
@@ -63,7 +29,7 @@ static uint64_t access_time(Core *core, const Wanted *wanted)
 static uint64_t on_read(uc_engine *uc, uint64_t offset, unsigned bytes, void *user)
 {
     const Window *window = user;
-    const BlockInfo *info = &infos[window->index];
+    const BlockInfo *info = &window->core->machine->chip->blocks[window->index];
     Core *core = window->core;
     uint32_t lane = (uint32_t)offset & 3u, value = 0;
     uint64_t now = access_time(core, &(Wanted){info->base + (uint32_t)offset, bytes, false});
@@ -89,7 +55,7 @@ static uint32_t replicate(uint64_t value, unsigned bytes)
 static void on_write(uc_engine *uc, uint64_t offset, unsigned bytes, uint64_t wide, void *user)
 {
     const Window *window = user;
-    const BlockInfo *info = &infos[window->index];
+    const BlockInfo *info = &window->core->machine->chip->blocks[window->index];
     Core *core = window->core;
     uint32_t value = replicate(wide, bytes), alias = (uint32_t)offset >> 12 & 3u;
     uint64_t now = access_time(core, &(Wanted){info->base + (uint32_t)offset, bytes, true});
@@ -111,55 +77,60 @@ uint32_t storage_read(const Access *at) { return at->regs[at->offset / 4]; }
 void storage_write(const Access *at, uint32_t value) { at->regs[at->offset / 4] = value; }
 void read_only(const Access *at, uint32_t value) { (void)at, (void)value; }
 
-static uint32_t index_of(uint32_t base)
+static uint32_t index_of(const Chip *chip, BlockName name)
 {
     uint32_t i = 0;
-    while (i < BANKS - 1 && infos[i].base != base) i++;
+    while (i < chip->block_count && chip->blocks[i].name != name) i++;
     return i;
 }
 
-uint32_t *bus_bank(Machine *m, uint32_t base) { return m->bank[index_of(base)]; }
+/* The registers of a named block; of one that the chip lacks, zeros that nobody maps. */
+uint32_t *bus_bank(Machine *m, BlockName name) { return m->bank[index_of(m->chip, name)]; }
 
-/* Reset values that are not zero; the blocks with code of their own set theirs. */
-void bus_reset_bank(Machine *m, uint32_t base)
+bool bus_in_reset(const Machine *m, BlockName name)
 {
-    uint32_t *regs = bus_bank(m, base);
+    const Chip *chip = m->chip;
+    uint32_t index = index_of(chip, name);
+    return index < chip->block_count && (m->resets >> chip->blocks[index].reset_bit & 1u);
+}
+
+void bus_reset_block(Machine *m, uint32_t index)
+{
+    const Chip *chip = m->chip;
+    uint32_t *regs = m->bank[index];
     memset(regs, 0, sizeof m->bank[0]);
-    switch (base) {
-    case 0x14000000u: regs[0] = 3; regs[2] = 2; break;            /* XIP on; FLUSH ready */
-    case 0x40000000u: regs[0] = 0x20002927u; regs[1] = 2; break;  /* CHIP_ID of stepping B2 (2.20); ASIC */
-    case 0x40014000u: for (size_t i = 0; i < 30; i++) regs[2 * i + 1] = 0x1f; break; /* no function selected */
-    case 0x40018000u: for (size_t i = 0; i < 6; i++) regs[2 * i + 1] = 0x1f; break;
-    case 0x4001c000u: for (size_t i = 1; i < 31; i++) regs[i] = 0x56; break;
-    case 0x40020000u: for (size_t i = 1; i < 7; i++) regs[i] = 0x56; break;
-    case 0x40060000u: regs[0] = 0xaa0; regs[4] = 0xaa0; break;
-    case 0x40064000u: regs[0] = 0x10b1; regs[1] = 0x91; regs[2] = 0x100; break;
-    default: break;
+    for (uint32_t i = 0; i < chip->value_count; i++) {
+        const ResetValue *value = &chip->values[i];
+        uint32_t offset = value->address - chip->blocks[index].base;
+        if (offset >= sizeof m->bank[0]) continue;
+        for (uint32_t k = 0; k < value->count; k++) regs[(offset + k * value->step) / 4] = value->value;
     }
 }
 
 void bus_reset(Machine *m)
 {
-    for (size_t i = 0; i < BANKS; i++) bus_reset_bank(m, infos[i].base);
+    for (uint32_t i = 0; i < m->chip->block_count; i++) bus_reset_block(m, i);
 }
 
 static uint32_t bytes_of(const BlockInfo *info) { return info->aliases ? 0x4000u : 0x1000u; }
 
 /* Whether there is a block of registers at `address`. */
-bool bus_owns(uint32_t address)
+bool bus_owns(const Machine *m, uint32_t address)
 {
-    for (size_t i = 0; i < BANKS; i++)
-        if (address - infos[i].base < bytes_of(&infos[i])) return true;
+    const Chip *chip = m->chip;
+    for (uint32_t i = 0; i < chip->block_count; i++)
+        if (address - chip->blocks[i].base < bytes_of(&chip->blocks[i])) return true;
     return false;
 }
 
 uc_err bus_map(Machine *m, Core *core)
 {
-    for (uint32_t i = 0; i < BANKS; i++) {
+    const Chip *chip = m->chip;
+    for (uint32_t i = 0; i < chip->block_count; i++) {
         Window *window = &m->window[core->index][i];
         *window = (Window){core, i};
-        uint32_t bytes = bytes_of(&infos[i]);
-        uc_err error = uc_mmio_map(core->uc, infos[i].base, bytes, on_read, window, on_write, window);
+        uint32_t base = chip->blocks[i].base, bytes = bytes_of(&chip->blocks[i]);
+        uc_err error = uc_mmio_map(core->uc, base, bytes, on_read, window, on_write, window);
         if (error != UC_ERR_OK) return error;
     }
     return UC_ERR_OK;

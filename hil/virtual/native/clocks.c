@@ -1,21 +1,15 @@
 /* Where clk_sys, clk_ref, clk_peri and the tick come from: ROSC, XOSC, PLLs, CLOCKS, and RESETS and PSM beside them.
  *
  * Frequencies follow from the registers at once; a PLL locks at once if its settings are legal (2.18.2.1). The crystal
- * takes the start-up delay that software programmed. ROSC runs at its nominal 6.5 MHz whatever its trim.
+ * takes the start-up delay that software programmed. ROSC runs at its nominal frequency whatever its trim.
  */
 #include "machine.h"
 
-enum { XOSC_HZ = 12000000, ROSC_HZ = 6500000 };
-#define RESETS_ALL 0x01ffffffu
-#define CLOCKS 0x40008000u
-#define XOSC 0x40024000u
-#define PLL_SYS 0x40028000u
-#define PLL_USB 0x4002c000u
-#define WATCHDOG 0x40058000u
+enum { XOSC_HZ = 12000000 };
 
 static const Rate stopped = {0, 1};
 
-static bool xosc_on(Machine *m) { return (bus_bank(m, XOSC)[0] >> 12 & 0xfffu) == 0xfabu; }
+static bool xosc_on(Machine *m) { return (bus_bank(m, BLOCK_XOSC)[0] >> 12 & 0xfffu) == 0xfabu; }
 
 static Rate xosc(Machine *m, uint64_t cycle)
 {
@@ -30,46 +24,48 @@ static bool pll_locked(Machine *m, const uint32_t *pll, uint64_t cycle)
     return XOSC_HZ / divider >= 5000000u && vco >= 750000000u && vco <= 1600000000u;
 }
 
-static Rate pll(Machine *m, uint32_t base, uint32_t reset_bit, uint64_t cycle)
+static Rate pll(Machine *m, BlockName name, uint64_t cycle)
 {
-    const uint32_t *regs = bus_bank(m, base);
+    const uint32_t *regs = bus_bank(m, name);
     uint64_t post = (uint64_t)(regs[3] >> 16 & 7u) * (regs[3] >> 12 & 7u);
-    if (in_reset(m, reset_bit)) return stopped;
+    if (bus_in_reset(m, name)) return stopped;
     if (regs[0] & 0x100u) return xosc(m, cycle); /* bypass */
     if (!pll_locked(m, regs, cycle) || (regs[1] & 8u) || !post) return stopped;
     return rate_make((uint64_t)XOSC_HZ * (regs[2] & 0xfffu), (regs[0] & 0x3fu) * post);
 }
 
-static Rate pll_sys(Machine *m, uint64_t cycle) { return pll(m, PLL_SYS, RESET_PLL_SYS, cycle); }
-static Rate pll_usb(Machine *m, uint64_t cycle) { return pll(m, PLL_USB, RESET_PLL_USB, cycle); }
+static Rate pll_sys(Machine *m, uint64_t cycle) { return pll(m, BLOCK_PLL_SYS, cycle); }
+static Rate pll_usb(Machine *m, uint64_t cycle) { return pll(m, BLOCK_PLL_USB, cycle); }
 
 static Rate reference_clock(Machine *m, const uint32_t *regs, uint64_t cycle)
 {
-    uint32_t control = regs[0x30 / 4], divider = regs[0x34 / 4] >> 8 & 3u;
-    Rate source = rate_make(ROSC_HZ, 1);
+    uint32_t most = m->chip->ref_divisions, control = regs[0x30 / 4];
+    uint32_t divider = regs[0x34 / 4] >> m->chip->divider_bits & (most - 1u);
+    Rate source = rate_make(m->chip->rosc_hz, 1);
     if ((control & 3u) == 1) source = (control >> 5 & 3u) == 0 ? pll_usb(m, cycle) : stopped;
     if ((control & 3u) == 2) source = xosc(m, cycle);
-    return rate_divide(source, divider ? divider : 4, 1);
+    return rate_divide(source, divider ? divider : most, 1);
 }
 
 static Rate system_clock(Machine *m, const uint32_t *regs, uint64_t cycle)
 {
-    uint32_t control = regs[0x3c / 4], divider = regs[0x40 / 4];
+    uint32_t control = regs[0x3c / 4], bits = m->chip->divider_bits;
+    uint64_t divider = regs[0x40 / 4];
     Rate source = m->ref;
     if (control & 1u) {
         switch (control >> 5 & 7u) {
         case 0: source = pll_sys(m, cycle); break;
         case 1: source = pll_usb(m, cycle); break;
-        case 2: source = rate_make(ROSC_HZ, 1); break;
+        case 2: source = rate_make(m->chip->rosc_hz, 1); break;
         case 3: source = xosc(m, cycle); break;
         default: source = stopped; break; /* GPIN0, GPIN1: nothing is connected */
         }
     }
-    if (!(divider >> 8)) divider |= 1u << 24; /* 0 divides by 2^16 (2.15.7) */
-    return rate_divide(source, divider, 256);
+    if (!(divider >> bits)) divider |= 1ull << (16u + bits); /* 0 divides by 2^16 (2.15.7) */
+    return rate_divide(source, divider, 1ull << bits);
 }
 
-static Rate peripheral_clock(Machine *m, const uint32_t *regs, uint64_t cycle)
+static Rate peripheral_source(Machine *m, const uint32_t *regs, uint64_t cycle)
 {
     uint32_t control = regs[0x48 / 4];
     if (!(control & 0x800u) || (control & 0x400u)) return stopped;
@@ -77,25 +73,46 @@ static Rate peripheral_clock(Machine *m, const uint32_t *regs, uint64_t cycle)
     case 0: return m->sys;
     case 1: return pll_sys(m, cycle);
     case 2: return pll_usb(m, cycle);
-    case 3: return rate_make(ROSC_HZ, 1);
+    case 3: return rate_make(m->chip->rosc_hz, 1);
     case 4: return xosc(m, cycle);
     default: return stopped;
     }
 }
 
+/* RP2350 divides clk_peri by 1 to 4 (its data sheet, 8.1); RP2040 has no register there, and reads as 1. */
+static Rate peripheral_clock(Machine *m, const uint32_t *regs, uint64_t cycle)
+{
+    uint32_t divider = regs[0x4c / 4] >> 16 & 3u;
+    if (m->chip->divider_bits < 16) divider = 1;
+    return rate_divide(peripheral_source(m, regs, cycle), divider ? divider : 4, 1);
+}
+
+/* The ticks of TIMER0 and of the watchdog: both WATCHDOG_TICK (4.7.2), or generators of TICKS (RP2350, 8.5). */
+static void update_ticks(Machine *m)
+{
+    const uint32_t *ticks = bus_bank(m, BLOCK_TICKS), tick = bus_bank(m, BLOCK_WATCHDOG)[0x2c / 4];
+    if (m->chip->has_ticks) {
+        m->tick = ticks[6] & 1u && ticks[7] ? rate_divide(m->ref, ticks[7], 1) : stopped;
+        m->watchdog_tick = ticks[12] & 1u && ticks[13] ? rate_divide(m->ref, ticks[13], 1) : stopped;
+        return;
+    }
+    m->tick = tick & 0x200u && tick & 0x1ffu ? rate_divide(m->ref, tick & 0x1ffu, 1) : stopped;
+    m->watchdog_tick = m->tick;
+}
+
 /* Work out every frequency from the registers, and let what counts go on at its new rate from `cycle`. */
 void clocks_update(Machine *m, uint64_t cycle)
 {
-    const uint32_t *regs = bus_bank(m, CLOCKS);
-    uint32_t tick = bus_bank(m, WATCHDOG)[0x2c / 4];
+    const uint32_t *regs = bus_bank(m, BLOCK_CLOCKS), *timer = bus_bank(m, BLOCK_TIMER);
     m->ref = reference_clock(m, regs, cycle);
     m->sys = system_clock(m, regs, cycle);
     m->peri = peripheral_clock(m, regs, cycle);
-    m->tick = tick & 0x200u && tick & 0x1ffu ? rate_divide(m->ref, tick & 0x1ffu, 1) : stopped;
-    bool timer_on = !in_reset(m, RESET_TIMER) && !(bus_bank(m, 0x40054000u)[0x30 / 4] & 1u);
+    update_ticks(m);
+    bool timer_on = !bus_in_reset(m, BLOCK_TIMER) && !(timer[TIMER_PAUSE / 4] & 1u);
+    Rate timer_rate = timer[TIMER_SOURCE / 4] & 1u ? m->sys : m->tick;
     counter_rate(&m->nanoseconds, cycle, rate_make(1000000000u, 1), m->sys);
-    counter_rate(&m->timer, cycle, timer_on ? m->tick : stopped, m->sys);
-    counter_rate(&m->watchdog, cycle, m->watchdog_end == NEVER ? stopped : m->tick, m->sys);
+    counter_rate(&m->timer, cycle, timer_on ? timer_rate : stopped, m->sys);
+    counter_rate(&m->watchdog, cycle, m->watchdog_end == NEVER ? stopped : m->watchdog_tick, m->sys);
     uart_rate(m);
     if (m->sys.num) return;
     for (uint32_t i = 0; i < CORES; i++) {
@@ -174,57 +191,47 @@ void pll_write(const Access *at, uint32_t value)
     clocks_update(at->m, at->now);
 }
 
-static void pll_reset(Machine *m, uint32_t base)
-{
-    uint32_t *regs = bus_bank(m, base);
-    bus_reset_bank(m, base);
-    regs[0] = 1;
-    regs[1] = 0x2d;
-    regs[3] = 0x77000;
-}
-
 uint32_t resets_read(const Access *at)
 {
     if (at->offset == 0) return at->m->resets;
-    if (at->offset == 8) return ~at->m->resets & RESETS_ALL;
+    if (at->offset == 8) return ~at->m->resets & at->m->chip->resets_all;
     return at->regs[at->offset / 4];
 }
 
 void resets_write(const Access *at, uint32_t value)
 {
-    static const struct { uint32_t bit, base; } banks[] = {
-        {18, 0x40004000u}, {5, 0x40014000u}, {6, 0x40018000u}, {8, 0x4001c000u}, {9, 0x40020000u}, {1, 0x40030000u},
-    };
     Machine *m = at->m;
+    const Chip *chip = m->chip;
     at->regs[at->offset / 4] = value;
     if (at->offset != 0) return;
-    uint32_t newly = value & ~m->resets & RESETS_ALL;
+    uint32_t newly = value & ~m->resets & chip->resets_all;
     uart_sync(m, at->now);
-    m->resets = value & RESETS_ALL;
-    for (size_t i = 0; i < sizeof banks / sizeof *banks; i++)
-        if (newly >> banks[i].bit & 1u) bus_reset_bank(m, banks[i].base);
-    if (newly >> RESET_PLL_SYS & 1u) pll_reset(m, PLL_SYS);
-    if (newly >> RESET_PLL_USB & 1u) pll_reset(m, PLL_USB);
-    if (newly >> RESET_TIMER & 1u) timer_reset(m);
-    if (newly >> RESET_UART0 & 1u) uart_reset(m);
+    m->resets = value & chip->resets_all;
+    for (uint32_t i = 0; i < chip->block_count; i++) {
+        const BlockInfo *block = &chip->blocks[i];
+        if (block->reset_bit < 0 || !(newly >> block->reset_bit & 1u)) continue;
+        bus_reset_block(m, i);
+        if (block->name == BLOCK_TIMER) timer_reset(m);
+        if (block->name == BLOCK_UART) uart_reset(m);
+    }
     clocks_update(m, at->now);
 }
 
 uint32_t psm_read(const Access *at)
 {
-    if (at->offset == 0xc) return ~at->m->psm_off & 0x1ffffu; /* DONE */
+    if (at->offset == 0xc) return ~at->m->psm_off & at->m->chip->psm_all; /* DONE */
     return at->regs[at->offset / 4];
 }
 
-/* FRCE_OFF bit 16 holds core 1; clearing it starts core 1 in the ROM again (2.13). */
+/* One bit of FRCE_OFF holds core 1; clearing it starts core 1 in the ROM again (2.13). */
 void psm_write(const Access *at, uint32_t value)
 {
     Machine *m = at->m;
     Core *other = &m->core[1];
     at->regs[at->offset / 4] = value;
     if (at->offset != 4) return;
-    bool was = m->psm_off >> 16 & 1u, is = value >> 16 & 1u;
-    m->psm_off = value & 0x1ffffu;
+    bool was = m->psm_off >> m->chip->psm_core1 & 1u, is = value >> m->chip->psm_core1 & 1u;
+    m->psm_off = value & m->chip->psm_all;
     if (at->core == other || was == is) return;
     at->core->budget = 0;
     if (at->now > m->now) m->now = at->now;
@@ -234,18 +241,9 @@ void psm_write(const Access *at, uint32_t value)
 
 void clocks_reset(Machine *m)
 {
-    uint32_t *regs = bus_bank(m, CLOCKS);
-    for (uint32_t at = 0x04; at <= 0x70; at += 12) regs[at / 4] = 0x100; /* every divider */
-    regs[0x34 / 4] = regs[0x40 / 4] = 0x100;
-    regs[0xa0 / 4] = regs[0xa8 / 4] = UINT32_MAX;
-    regs[0xa4 / 4] = regs[0xac / 4] = 0x7fff;
-    regs[0x48 / 4] = 0;
-    bus_bank(m, XOSC)[3] = 0xc4;
     m->xosc_stable = 0;
-    m->resets = RESETS_ALL;
+    m->resets = m->chip->resets_all;
     m->psm_off = 0;
     m->rosc_state = 0x2545f491u;
-    pll_reset(m, PLL_SYS);
-    pll_reset(m, PLL_USB);
     clocks_update(m, m->now);
 }

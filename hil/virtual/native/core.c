@@ -1,4 +1,4 @@
-/* One Cortex-M0+: the block hook that counts, and a run up to a budget of cycles.
+/* One core: the block hook that counts, and a run up to a budget of cycles.
  *
  * The hook fires before a block runs. A block that is stopped in its hook has not run and is not charged, and its hook
  * fires again when the core goes on: so cutting a run into slices changes no count. Nothing may stop the core in the
@@ -12,7 +12,7 @@
 enum { PATIENCE_AFTER_STORE = 1024, POLLS_AFTER_STORE = 8 };
 
 /* Where unicorn is told to end a run. It wants to be able to read code there; the last word of the ROM is none. */
-#define NOWHERE (ROM_BYTES - 2u)
+static uint32_t nowhere(const Core *core) { return core->machine->chip->rom_bytes - 2u; }
 
 static void send_event(Machine *m, Core *from)
 {
@@ -111,7 +111,7 @@ static bool on_translate(uc_engine *uc, uint64_t address, uc_mem_type type, uc_t
     core->touched = at;
     core->touched_how = type;
     entry->paddr = address;
-    if (at - RAM_BASE < RAM_BYTES) {
+    if (at - RAM_BASE < core->machine->chip->ram_bytes) {
         uint8_t *code = &core->code_pages[(at - RAM_BASE) / CODE_PAGE];
         if (type == UC_MEM_FETCH) *code = 1;
         entry->perms = *code ? UC_PROT_ALL : UC_PROT_READ | UC_PROT_WRITE;
@@ -122,7 +122,7 @@ static bool on_translate(uc_engine *uc, uint64_t address, uc_mem_type type, uc_t
         return true;
     }
     entry->perms = UC_PROT_READ | UC_PROT_WRITE;
-    return bus_owns(at);
+    return bus_owns(core->machine, at);
 }
 
 uc_err core_open(Core *core)
@@ -187,7 +187,7 @@ void core_run(Core *core, uint64_t budget)
     core->trap = -1;
     core->have = false; /* memory may have changed since */
     core->spun = false;
-    uc_err error = uc_emu_start(core->uc, core->pc | 1u, NOWHERE, 0, 0);
+    uc_err error = uc_emu_start(core->uc, core->pc | 1u, nowhere(core), 0, 0);
     uint32_t pc = 0;
     uc_reg_read(core->uc, UC_ARM_REG_PC, &pc);
     core->pc = pc & ~1u;

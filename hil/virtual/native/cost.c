@@ -1,12 +1,10 @@
-/* What Thumb code costs on a Cortex-M0+ with the single-cycle multiplier.
+/* What Thumb code costs, on a Cortex-M0+ with the single-cycle multiplier, and where only instructions count.
  *
  * Source: ARM Cortex-M0+ Technical Reference Manual r0p1, table 3-1, zero wait states. A conditional branch costs 1
  * here and is a "penalty" of 1 more when the next block is not the one that follows it. Accesses to devices cost a
  * plain load or store here; bus.c adds what the bus adds.
  */
 #include "machine.h"
-
-typedef struct { uint32_t cycles, penalty, flags; } Cost;
 
 static Cost stores(uint32_t cycles) { return (Cost){cycles, 0, BLOCK_STORES}; }
 static Cost plain(uint32_t cycles) { return (Cost){cycles, 0, 0}; }
@@ -22,8 +20,9 @@ static Cost cost_hint(uint32_t word)
     }
 }
 
-static Cost cost_instruction(uint32_t word)
+Cost cost_m0plus(uint32_t word, uint32_t second)
 {
+    (void)second;
     uint32_t registers = (uint32_t)__builtin_popcount(word & 0xffu);
     bool to_pc = (word & 0x87u) == 0x87u;
     switch (word >> 11) {
@@ -52,6 +51,23 @@ static Cost cost_instruction(uint32_t word)
     }
 }
 
+/* Every instruction costs 1: for cores whose pipeline is not modelled. Only what it does to others is told apart
+ * (ARMv8-M ARM, C2.2 and C2.3). */
+Cost cost_instructions(uint32_t word, uint32_t second)
+{
+    uint32_t flags = 0;
+    if (word < 0xe800u) {
+        flags = cost_m0plus(word, 0).flags;
+    } else if (word == 0xf3afu) { /* hints */
+        flags = cost_hint(0xbf00u | (second & 0xfu) << 4).flags;
+    } else {
+        bool whole = (word & 0xfe00u) == 0xe800u; /* multiple, dual, exclusive */
+        bool single = (word & 0xfe00u) == 0xf800u, coprocessor = (word & 0xfe00u) == 0xec00u;
+        if ((whole || single || coprocessor) && !(word & 0x10u)) flags = BLOCK_STORES;
+    }
+    return (Cost){1, 0, flags};
+}
+
 /* Cost of the code at pc, pc + bytes. Code outside memory costs nothing: it faults. */
 void cost_block(Machine *m, Block *block, uint32_t pc, uint32_t bytes)
 {
@@ -59,11 +75,13 @@ void cost_block(Machine *m, Block *block, uint32_t pc, uint32_t bytes)
     uint32_t cycles = 0, count = 0, flags = 0, penalty = 0;
     for (uint32_t at = 0; code && at + 2 <= bytes; count++) {
         uint32_t word = (uint32_t)code[at] | (uint32_t)code[at + 1] << 8;
-        Cost cost = cost_instruction(word);
+        bool wide = word >= 0xe800u;
+        uint32_t second = wide && at + 4 <= bytes ? (uint32_t)code[at + 2] | (uint32_t)code[at + 3] << 8 : 0;
+        Cost cost = m->chip->cost(word, second);
         cycles += cost.cycles;
         penalty = cost.penalty;
         flags |= cost.flags;
-        at += word >= 0xe800u ? 4 : 2;
+        at += wide ? 4 : 2;
     }
     *block = (Block){pc, (uint16_t)bytes, (uint16_t)cycles, (uint16_t)count, (uint8_t)flags, (uint8_t)penalty};
 }

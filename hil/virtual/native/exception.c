@@ -5,7 +5,7 @@
  */
 #include "machine.h"
 
-enum { HARD_FAULT = 3, SVCALL = 11, ENTRY_CYCLES = 15, EXIT_CYCLES = 13 };
+enum { HARD_FAULT = 3, SVCALL = 11 };
 enum { TRAP_UNDEFINED = 1, TRAP_SVC = 2, TRAP_BREAKPOINT = 7, TRAP_STATE = 18 }; /* QEMU's numbers */
 #define FRAME 32u
 
@@ -63,15 +63,29 @@ static void enter(Core *core, uint32_t number, uint32_t return_pc)
     set(core, UC_ARM_REG_XPSR, (psr & 0xf0000000u) | 0x01000000u | number);
     if (process) set(core, UC_ARM_REG_CONTROL, get(core, UC_ARM_REG_CONTROL) & ~2u);
     set(core, UC_ARM_REG_LR, before ? 0xfffffff1u : process ? 0xfffffffdu : 0xfffffff9u);
-    core->cycles += ENTRY_CYCLES;
+    core->cycles += m->chip->entry_cycles;
     core->pc = load32(vector) & ~1u;
     effect(core);
     if (!(load32(vector) & 1u)) lock_up(core); /* a handler that is not Thumb code faults at once */
 }
 
+/* CFSR, HFSR and BFAR (ARMv8-M ARM, D1.2.37). The configurable faults are off after reset and are not modelled as
+ * exceptions of their own: all are escalated to HardFault. */
+static void record(Core *core, uint32_t cause)
+{
+    static const uint32_t bits[] = {[CAUSE_READ] = 1u << 15 | 1u << 9, [CAUSE_WRITE] = 1u << 15 | 1u << 9,
+                                    [CAUSE_FETCH] = 1u << 8, [CAUSE_UNDEFINED] = 1u << 16, [CAUSE_BREAKPOINT] = 0,
+                                    [CAUSE_UNALIGNED] = 1u << 24, [CAUSE_SVC] = 0, [CAUSE_STATE] = 1u << 17};
+    if (!core->machine->chip->fault_status) return;
+    core->ppb[0xd28 / 4] |= bits[cause];
+    core->ppb[0xd2c / 4] |= cause == CAUSE_BREAKPOINT ? 1u << 31 : 1u << 30;
+    if (cause == CAUSE_READ || cause == CAUSE_WRITE) core->ppb[0xd38 / 4] = core->touched;
+}
+
 static void fault(Core *core, uint32_t cause)
 {
     uint32_t number = exception_number(core);
+    record(core, cause);
     note(core->machine, NOTE_FAULT, core->index, core->pc, cause);
     if (number == HARD_FAULT) lock_up(core);
     else enter(core, HARD_FAULT, core->pc);
@@ -95,7 +109,7 @@ static void leave(Core *core)
     if (process) set(core, UC_ARM_REG_CONTROL, get(core, UC_ARM_REG_CONTROL) | 2u);
     set(core, UC_ARM_REG_SP, up);
     for (uint32_t i = 0; i < 6; i++) set(core, stacked[i], load32(frame + 4 * i));
-    core->cycles += EXIT_CYCLES;
+    core->cycles += m->chip->exit_cycles;
     core->pc = to & ~1u;
     core->event = true; /* exception return is an event (B1.5.18) */
     effect(core);

@@ -20,7 +20,7 @@ typedef struct {
     uint64_t hz;
 } Clock;
 
-Machine *machine_open(uint8_t *rom, uint8_t *flash, uint8_t *ram);
+Machine *machine_open(const char *name, uint8_t *rom, uint8_t *flash, uint8_t *ram);
 void machine_close(Machine *m);
 void machine_power(Machine *m);
 void machine_skip(Machine *m, bool on);
@@ -51,11 +51,12 @@ static bool within(uint32_t address, uint32_t bytes, uint32_t base, uint32_t siz
 /* Host memory behind an address of the board; NULL where there is none, or none that can be written. */
 uint8_t *memory_at(Machine *m, uint32_t address, uint32_t bytes, bool writable)
 {
-    if (within(address, bytes, RAM_BASE, RAM_BYTES)) return m->ram + (address - RAM_BASE);
+    const Chip *chip = m->chip;
+    if (within(address, bytes, RAM_BASE, chip->ram_bytes)) return m->ram + (address - RAM_BASE);
     if (writable) return NULL;
-    if (within(address, bytes, 0, ROM_BYTES)) return m->rom + address;
-    if (address >> 26 == FLASH_BASE >> 26 && within(address & 0xffffffu, bytes, 0, FLASH_BYTES))
-        return m->flash + (address & 0xffffffu);
+    if (within(address, bytes, 0, chip->rom_bytes)) return m->rom + address;
+    for (uint32_t i = 0; i < chip->flash_windows; i++)
+        if (within(address, bytes, chip->flash_at[i], chip->flash_bytes)) return m->flash + (address - chip->flash_at[i]);
     return NULL;
 }
 
@@ -63,7 +64,7 @@ uint8_t *memory_at(Machine *m, uint32_t address, uint32_t bytes, bool writable)
 static void fill_ram(Machine *m)
 {
     uint32_t word = 0x9e3779b9u;
-    for (uint32_t at = 0; at < RAM_BYTES; at += 4) {
+    for (uint32_t at = 0; at < m->chip->ram_bytes; at += 4) {
         word ^= word << 13;
         word ^= word >> 17;
         word ^= word << 5;
@@ -83,9 +84,9 @@ void note(Machine *m, uint32_t kind, uint32_t core, uint32_t a, uint32_t b)
 static void chip_reset(Machine *m)
 {
     uint32_t scratch[8];
-    memcpy(scratch, bus_bank(m, 0x40058000u) + 3, sizeof scratch);
+    memcpy(scratch, bus_bank(m, BLOCK_WATCHDOG) + 3, sizeof scratch);
     bus_reset(m);
-    memcpy(bus_bank(m, 0x40058000u) + 3, scratch, sizeof scratch);
+    memcpy(bus_bank(m, BLOCK_WATCHDOG) + 3, scratch, sizeof scratch);
     watchdog_reset(m);
     uart_reset(m);
     timer_reset(m);
@@ -112,10 +113,11 @@ void machine_power(Machine *m)
 static uc_err map_memory(const Machine *m, uc_engine *uc)
 {
     const uint32_t code = UC_PROT_READ | UC_PROT_EXEC;
-    uc_err error = uc_mem_map_ptr(uc, 0, ROM_BYTES, code, m->rom);
-    for (uint32_t alias = 0; alias < 4 && error == UC_ERR_OK; alias++) /* cached, and three that are not (2.6.3) */
-        error = uc_mem_map_ptr(uc, FLASH_BASE + (alias << 24), FLASH_BYTES, code, m->flash);
-    if (error == UC_ERR_OK) error = uc_mem_map_ptr(uc, RAM_BASE, RAM_BYTES, UC_PROT_ALL, m->ram);
+    const Chip *chip = m->chip;
+    uc_err error = uc_mem_map_ptr(uc, 0, chip->rom_bytes, code, m->rom);
+    for (uint32_t i = 0; i < chip->flash_windows && error == UC_ERR_OK; i++)
+        error = uc_mem_map_ptr(uc, chip->flash_at[i], chip->flash_bytes, code, m->flash);
+    if (error == UC_ERR_OK) error = uc_mem_map_ptr(uc, RAM_BASE, chip->ram_bytes, UC_PROT_ALL, m->ram);
     return error;
 }
 
@@ -126,7 +128,7 @@ static uc_err open_core(Machine *m, uint32_t index)
     core->machine = m;
     core->index = index;
     uc_err error = uc_open(UC_ARCH_ARM, UC_MODE_THUMB, &core->uc);
-    if (error == UC_ERR_OK) error = uc_ctl_set_cpu_model(core->uc, UC_CPU_ARM_CORTEX_M0);
+    if (error == UC_ERR_OK) error = uc_ctl_set_cpu_model(core->uc, m->chip->cpu);
     if (error == UC_ERR_OK) error = map_memory(m, core->uc);
     if (error == UC_ERR_OK) error = bus_map(m, core);
     if (error == UC_ERR_OK) error = core_open(core);
@@ -140,11 +142,16 @@ void machine_close(Machine *m)
     free(m);
 }
 
-/* The three memories belong to the caller and outlive the machine. NULL: unicorn refused. */
-Machine *machine_open(uint8_t *rom, uint8_t *flash, uint8_t *ram)
+/* The three memories belong to the caller and outlive the machine. NULL: no such chip, or unicorn refused. */
+Machine *machine_open(const char *name, uint8_t *rom, uint8_t *flash, uint8_t *ram)
 {
-    Machine *m = calloc(1, sizeof *m);
+    static const Chip *const chips[] = {&chip_rp2040, &chip_rp2350};
+    const Chip *chip = NULL;
+    for (size_t i = 0; i < sizeof chips / sizeof *chips; i++)
+        if (strcmp(chips[i]->name, name) == 0) chip = chips[i];
+    Machine *m = chip ? calloc(1, sizeof *m) : NULL;
     if (!m) return NULL;
+    m->chip = chip;
     m->rom = rom;
     m->flash = flash;
     m->ram = ram;
@@ -174,7 +181,7 @@ static void wake(Machine *m, Core *core)
     core->event = false;
     core->state = CORE_RUNS;
     if (core->cycles < m->now) core->cycles = m->now;
-    if (core->pc < ROM_BYTES) uc_ctl_flush_tb(core->uc); /* about to run code that the other core put in RAM */
+    if (core->pc < m->chip->rom_bytes) uc_ctl_flush_tb(core->uc); /* about to run code that the other core put in RAM */
     effect(core);
 }
 

@@ -1,4 +1,5 @@
-/* A virtual RP2040: two Cortex-M0+ cores on unicorn, and the devices that firmware touches often.
+/* A virtual microcontroller: two Cortex-M cores on unicorn, and the devices that firmware touches often. Which one it
+ * is, a Chip says: chip_rp2040.c, chip_rp2350.c.
  *
  * The unit of virtual time is one clk_sys cycle since power-on. Everything else (nanoseconds, microsecond ticks, UART
  * characters) is a rational number of cycles, so that no rounding builds up while the clocks stay as they are.
@@ -15,11 +16,9 @@
 
 #define NEVER UINT64_MAX
 #define CORES 2
-#define ROM_BYTES 0x4000u
-#define FLASH_BASE 0x10000000u
-#define FLASH_BYTES 0x200000u
 #define RAM_BASE 0x20000000u
-#define RAM_BYTES 0x42000u
+#define MOST_RAM 0x82000u
+#define MOST_BLOCKS 40u
 #define HOST_BYTES 65536u /* bytes on their way between UART and host; a power of two */
 #define NOTES 64u
 
@@ -54,6 +53,9 @@ typedef enum { CORE_RUNS, CORE_WAITS_EVENT, CORE_WAITS_INTERRUPT, CORE_LOCKED, C
 /* SysTick (ARMv6-M ARM B3.3): `value` was the count at cycle `base`. */
 typedef struct { uint64_t base, seen; uint32_t control, reload, value; } SysTick;
 
+/* DWT's cycle counter (ARMv8-M ARM, D1.2.69): `value` was the count at cycle `base`. */
+typedef struct { uint64_t base; uint32_t control, value; } CycleCounter;
+
 /* SIO's integer divider, one for each core (2.3.1.5). */
 typedef struct { uint64_t ready; uint32_t dividend, divisor, quotient, remainder; bool dirty, is_signed; } Divider;
 
@@ -84,11 +86,12 @@ typedef struct Core {
     uint32_t snap[SNAP];
 
     SysTick systick;
+    CycleCounter counter;
     Divider divider;
     Mailbox inbox;
     uint32_t vtor, ppb[1024];
 
-    uint8_t code_pages[RAM_BYTES / CODE_PAGE];
+    uint8_t code_pages[MOST_RAM / CODE_PAGE];
     Block blocks[1u << COST_BITS];
 } Core;
 
@@ -113,12 +116,13 @@ typedef struct {
 /* Something worth a line on stderr: NOTE_*, which core, and two numbers. */
 typedef struct { uint32_t kind, core, a, b; } Note;
 
-enum { BANKS = 22 };
-
 /* What unicorn hands back with each access to a block of registers. */
 typedef struct { Core *core; uint32_t index; } Window;
 
+typedef struct Chip Chip;
+
 typedef struct Machine {
+    const Chip *chip;
     Core core[CORES];
     uint8_t *rom, *flash, *ram;
     uint64_t now;      /* the latest cycle that any core has reached */
@@ -126,10 +130,10 @@ typedef struct Machine {
     bool no_skip;      /* run polling loops in full: to prove that skipping changes nothing */
     bool restart;      /* a core asked for a reset of the chip */
     uint32_t reason;   /* WATCHDOG_REASON after it */
-    uint32_t bank[BANKS][1024];
-    Window window[CORES][BANKS];
+    uint32_t bank[MOST_BLOCKS][1024];
+    Window window[CORES][MOST_BLOCKS];
     uint32_t resets, psm_off, locks, gpio_out, gpio_oe;
-    Rate sys, ref, peri, tick;
+    Rate sys, ref, peri, tick, watchdog_tick;
     uint64_t xosc_stable;
     Counter nanoseconds, timer, watchdog;
     uint64_t watchdog_end; /* in watchdog ticks; NEVER when off */
@@ -157,26 +161,77 @@ typedef struct { Machine *m; Core *core; uint64_t now; uint32_t offset; uint32_t
 typedef uint32_t ReadRegister(const Access *at);
 typedef void WriteRegister(const Access *at, uint32_t value);
 
+/* Blocks that other code asks for by name; the rest is PLAIN. */
+typedef enum {
+    BLOCK_PLAIN, BLOCK_CLOCKS, BLOCK_XOSC, BLOCK_PLL_SYS, BLOCK_PLL_USB, BLOCK_WATCHDOG, BLOCK_TIMER, BLOCK_TICKS,
+    BLOCK_UART
+} BlockName;
+
+/* A block of registers in the address map, and what an access to it costs beyond a plain load or store. */
+typedef struct {
+    uint32_t base;
+    ReadRegister *read;
+    WriteRegister *write;
+    int8_t read_wait, write_wait;
+    bool aliases;     /* +0x1000 XOR, +0x2000 set, +0x3000 clear (2.1.2) */
+    int8_t reset_bit; /* in RESETS; -1: none, or not held here */
+    BlockName name;
+} BlockInfo;
+
+/* `count` registers from `address`, `step` bytes apart, that are `value` after reset, not 0. */
+typedef struct { uint32_t address, value, count, step; } ResetValue;
+
+/* Cost of an instruction: `second` is the halfword behind the first. */
+typedef struct { uint32_t cycles, penalty, flags; } Cost;
+typedef Cost CostOf(uint32_t word, uint32_t second);
+
+/* Everything in which one microcontroller differs from another. */
+struct Chip {
+    const char *name;
+    int cpu; /* unicorn's number for the core */
+    CostOf *cost;
+    uint32_t entry_cycles, exit_cycles; /* of an exception */
+    uint32_t rom_bytes, flash_bytes, ram_bytes;
+    uint32_t flash_at[4], flash_windows; /* addresses at which flash is seen */
+    const BlockInfo *blocks;
+    uint32_t block_count;
+    const ResetValue *values;
+    uint32_t value_count;
+    uint32_t resets_all, psm_all, psm_core1;
+    uint32_t divider_bits;  /* of the fraction of clk_sys's divider */
+    uint32_t ref_divisions; /* clk_ref is divided by at most this; a power of two */
+    uint32_t rosc_hz;
+    uint32_t mailbox_words;
+    bool has_divider;       /* SIO's integer divider */
+    uint32_t gpio_step;     /* bytes between GPIO_OUT and GPIO_OUT_SET */
+    bool has_ticks;         /* TICKS, and TIMER_LOCKED and TIMER_SOURCE */
+    bool watchdog_by_two;   /* erratum RP2040-E1 */
+    bool fault_status;      /* CFSR, HFSR and BFAR say what a fault was */
+    uint32_t cpuid, vtor_mask;
+};
+extern const Chip chip_rp2040, chip_rp2350;
+
 uint32_t storage_read(const Access *at);
 void storage_write(const Access *at, uint32_t value);
 ReadRegister clocks_read, resets_read, psm_read, xosc_read, rosc_read, pll_read, ssi_read, uart_read, timer_read,
-    watchdog_read, sio_read, ppb_read;
+    watchdog_read, ticks_read, sio_read, ppb_read, dwt_read;
 WriteRegister clocks_write, resets_write, psm_write, xosc_write, pll_write, ssi_write, uart_write, timer_write,
-    watchdog_write, sio_write, ppb_write, read_only;
+    watchdog_write, ticks_write, sio_write, ppb_write, dwt_write, read_only;
 
 uc_err bus_map(Machine *m, Core *core);
-bool bus_owns(uint32_t address);
+bool bus_owns(const Machine *m, uint32_t address);
 void bus_reset(Machine *m);
-uint32_t *bus_bank(Machine *m, uint32_t base);
-void bus_reset_bank(Machine *m, uint32_t base);
-
-enum { RESET_PLL_SYS = 12, RESET_PLL_USB = 13, RESET_TIMER = 21, RESET_UART0 = 22 };
-static inline bool in_reset(const Machine *m, uint32_t bit) { return (m->resets >> bit & 1u) != 0; }
+uint32_t *bus_bank(Machine *m, BlockName name);
+void bus_reset_block(Machine *m, uint32_t index);
+bool bus_in_reset(const Machine *m, BlockName name);
 
 /* Something changed that another core, or this one's loop, could see. */
 static inline void effect(Core *core) { core->effects++; core->quiet = 0; core->have = false; }
 /* What was read stays as it is until `cycle`. */
 static inline void stable_until(Core *core, uint64_t cycle) { if (cycle < core->stable) core->stable = cycle; }
+
+/* Where timer.c keeps what RP2040's TIMER and RP2350's have at different offsets. */
+enum { TIMER_PAUSE = 0x30, TIMER_LOCKED = 0x80, TIMER_SOURCE = 0x84 };
 
 /* ---- parts --------------------------------------------------------------------------------------------------- */
 
@@ -184,6 +239,7 @@ uint8_t *memory_at(Machine *m, uint32_t address, uint32_t bytes, bool writable);
 uint32_t load32(const uint8_t *at);
 void store32(uint8_t *at, uint32_t value);
 
+CostOf cost_m0plus, cost_instructions;
 void cost_block(Machine *m, Block *block, uint32_t pc, uint32_t bytes);
 
 uc_err core_open(Core *core);

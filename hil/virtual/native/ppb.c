@@ -2,7 +2,7 @@
 #include "machine.h"
 
 enum { CSR = 0x010, RVR = 0x014, CVR = 0x018, CALIB = 0x01c, ISER = 0x100, ICER = 0x180, ISPR = 0x200, ICPR = 0x280,
-       CPUID = 0xd00, ICSR = 0xd04, VTOR = 0xd08, AIRCR = 0xd0c, CCR = 0xd14, MPU_TYPE = 0xd90 };
+       CPUID = 0xd00, ICSR = 0xd04, VTOR = 0xd08, AIRCR = 0xd0c, CCR = 0xd14, CFSR = 0xd28, HFSR = 0xd2c, MPU_TYPE = 0xd90, DEMCR = 0xdfc };
 
 /* SysTick's own time: processor cycles, or microsecond ticks when CLKSOURCE is 0. */
 static uint64_t tick_time(const Access *at)
@@ -61,7 +61,7 @@ uint32_t ppb_read(const Access *at)
     case CALIB: return 0xc0000000u | 9999u;
     case ICER: return core->ppb[ISER / 4];
     case ICPR: return core->ppb[ISPR / 4];
-    case CPUID: return 0x410cc601u;
+    case CPUID: return at->m->chip->cpuid;
     case ICSR: return exception_number(core);
     case VTOR: return core->vtor;
     case AIRCR: return 0xfa050000u;
@@ -83,6 +83,38 @@ static void aircr_write(const Access *at, uint32_t value)
     at->m->restart = true;
     at->m->reason = 0;
     at->core->budget = 0;
+}
+
+static uint32_t counter_value(const Access *at)
+{
+    const CycleCounter *counter = &at->core->counter;
+    bool runs = (counter->control & 1u) && (at->core->ppb[DEMCR / 4] >> 24 & 1u);
+    return counter->value + (runs ? (uint32_t)(at->now - counter->base) : 0);
+}
+
+/* Counts anew from here: its control is about to change. */
+static void counter_stop(const Access *at)
+{
+    at->core->counter.value = counter_value(at);
+    at->core->counter.base = at->now;
+}
+
+/* DWT: CYCCNT alone counts; the comparators are storage. */
+uint32_t dwt_read(const Access *at)
+{
+    if (at->offset == 0) return 0x40000000u | at->core->counter.control;
+    if (at->offset != 4) return at->regs[at->offset / 4];
+    stable_until(at->core, 0);
+    return counter_value(at);
+}
+
+void dwt_write(const Access *at, uint32_t value)
+{
+    CycleCounter *counter = &at->core->counter;
+    if (at->offset > 4) at->regs[at->offset / 4] = value;
+    else counter_stop(at);
+    if (at->offset == 0) counter->control = value & 1u;
+    if (at->offset == 4) counter->value = value;
 }
 
 void ppb_write(const Access *at, uint32_t value)
@@ -108,8 +140,13 @@ void ppb_write(const Access *at, uint32_t value)
     case ICER: at->core->ppb[ISER / 4] &= ~value; break;
     case ISPR: at->core->ppb[ISPR / 4] |= value; break;
     case ICPR: at->core->ppb[ISPR / 4] &= ~value; break;
-    case VTOR: at->core->vtor = value & 0xffffff00u; break;
+    case VTOR: at->core->vtor = value & at->m->chip->vtor_mask; break;
     case AIRCR: aircr_write(at, value); break;
+    case CFSR: case HFSR: at->core->ppb[at->offset / 4] &= ~value; break;
+    case DEMCR:
+        counter_stop(at);
+        at->core->ppb[DEMCR / 4] = value;
+        break;
     default: at->core->ppb[at->offset / 4] = value; break;
     }
 }

@@ -2,7 +2,7 @@
  * XIP_SSI (4.10) as far as a second-stage boot needs it: a serial flash that is always ready and in quad mode. */
 #include "machine.h"
 
-enum { FIFO_ST = 0x50, FIFO_WR = 0x54, FIFO_RD = 0x58, LOCK_ST = 0x5c, DIVIDER = 0x60, DIVIDER_END = 0x7c };
+enum { GPIO_OUT = 0x10, FIFO_ST = 0x50, FIFO_WR = 0x54, FIFO_RD = 0x58, LOCK_ST = 0x5c, DIVIDER = 0x60, DIVIDER_END = 0x7c };
 enum { DIVIDER_CYCLES = 8 };
 
 static Core *other(const Access *at) { return &at->m->core[1 - at->core->index]; }
@@ -10,7 +10,7 @@ static Core *other(const Access *at) { return &at->m->core[1 - at->core->index];
 static uint32_t mailbox_status(const Access *at)
 {
     const Mailbox *in = &at->core->inbox, *out = &other(at)->inbox;
-    return (in->count ? 1u : 0) | (out->count < 8 ? 2u : 0) | (in->overflow ? 4u : 0) | (in->underflow ? 8u : 0);
+    return (in->count ? 1u : 0) | (out->count < at->m->chip->mailbox_words ? 2u : 0) | (in->overflow ? 4u : 0) | (in->underflow ? 8u : 0);
 }
 
 static uint32_t mailbox_pop(const Access *at)
@@ -33,7 +33,7 @@ static uint32_t mailbox_pop(const Access *at)
 static void mailbox_push(const Access *at, uint32_t word)
 {
     Mailbox *out = &other(at)->inbox;
-    if (out->count == 8) at->core->inbox.overflow = true;
+    if (out->count == at->m->chip->mailbox_words) at->core->inbox.overflow = true;
     else out->words[(out->head + out->count++) % 8u] = word;
     at->core->budget = 0; /* the other core sees it from here on */
 }
@@ -96,16 +96,29 @@ static uint32_t lock_claim(const Access *at)
     return bit;
 }
 
+static bool is_divider(const Access *at)
+{
+    return at->m->chip->has_divider && at->offset >= DIVIDER && at->offset < DIVIDER_END;
+}
+
+/* GPIO_OUT, its set, clear and XOR, then the same for GPIO_OE: 0 to 7, or 8 for anything else. RP2350's registers for
+ * pins that its package does not have lie between them. */
+static uint32_t gpio_register(const Access *at)
+{
+    uint32_t step = at->m->chip->gpio_step, from = at->offset - GPIO_OUT;
+    return from < 8 * step && from % step == 0 ? from / step : 8u;
+}
+
 uint32_t sio_read(const Access *at)
 {
     if (at->offset >= 0x100 && at->offset < 0x180) return lock_claim(at);
-    if (at->offset >= DIVIDER && at->offset < DIVIDER_END) return divider_read(at);
+    if (is_divider(at)) return divider_read(at);
     if (at->offset >= 0x80 && at->offset < 0x100) note(at->m, NOTE_INTERPOLATOR, at->core->index, at->offset, 0);
+    if (gpio_register(at) == 0) return at->m->gpio_out;
+    if (gpio_register(at) == 4) return at->m->gpio_oe;
     switch (at->offset) {
     case 0x00: return at->core->index;
     case 0x04: return at->m->gpio_out & at->m->gpio_oe; /* every pin reads what it drives; the rest are low */
-    case 0x10: return at->m->gpio_out;
-    case 0x20: return at->m->gpio_oe;
     case FIFO_ST: return mailbox_status(at);
     case FIFO_RD: return mailbox_pop(at);
     case LOCK_ST: return at->m->locks;
@@ -118,8 +131,8 @@ static void gpio_write(uint32_t *pins, uint32_t how, uint32_t value)
     value &= 0x3fffffffu;
     switch (how) {
     case 0: *pins = value; break;
-    case 4: *pins |= value; break;
-    case 8: *pins &= ~value; break;
+    case 1: *pins |= value; break;
+    case 2: *pins &= ~value; break;
     default: *pins ^= value; break;
     }
 }
@@ -130,13 +143,16 @@ void sio_write(const Access *at, uint32_t value)
         at->m->locks &= ~(1u << (at->offset - 0x100u) / 4u);
         return;
     }
-    if (at->offset >= DIVIDER && at->offset < DIVIDER_END) {
+    if (is_divider(at)) {
         divider_write(at, value);
         return;
     }
+    uint32_t pins = gpio_register(at);
+    if (pins < 8) {
+        gpio_write(pins < 4 ? &at->m->gpio_out : &at->m->gpio_oe, pins & 3u, value);
+        return;
+    }
     switch (at->offset) {
-    case 0x10: case 0x14: case 0x18: case 0x1c: gpio_write(&at->m->gpio_out, at->offset - 0x10, value); break;
-    case 0x20: case 0x24: case 0x28: case 0x2c: gpio_write(&at->m->gpio_oe, at->offset - 0x20, value); break;
     case FIFO_ST: at->core->inbox.overflow = at->core->inbox.underflow = false; break;
     case FIFO_WR: mailbox_push(at, value); break;
     default: at->regs[at->offset / 4] = value; break;

@@ -10,33 +10,69 @@
  */
 #include "machine.h"
 
-typedef struct { uint32_t bytes, base, offset; bool valid, writes, by_register, multiple; uint32_t index; } Transfer;
-typedef struct { uint32_t known, value[8]; } Constants;
+typedef struct { uint32_t bytes, base, offset; bool valid, writes, by_register, multiple; uint32_t index, shift, to, start; } Transfer;
+typedef struct { uint32_t known, value[16]; } Constants;
 
 static Transfer register_offset(uint32_t word)
 {
     static const uint8_t bytes[8] = {4, 2, 1, 1, 4, 2, 1, 2};
     uint32_t kind = word >> 9 & 7u;
     return (Transfer){.bytes = bytes[kind], .base = word >> 3 & 7u, .index = word >> 6 & 7u, .by_register = true,
-                      .writes = kind < 3, .valid = true};
+                      .to = 1u << (word & 7u), .writes = kind < 3, .valid = true};
 }
 
 static Transfer immediate_offset(uint32_t word, uint32_t bytes)
 {
     return (Transfer){.bytes = bytes, .base = word >> 3 & 7u, .offset = (word >> 6 & 31u) * bytes,
-                      .writes = !(word & 0x800u), .valid = true};
+                      .to = 1u << (word & 7u), .writes = !(word & 0x800u), .valid = true};
 }
 
 static Transfer multiple(uint32_t word)
 {
     uint32_t count = (uint32_t)__builtin_popcount(word & 0xffu);
     return (Transfer){.bytes = 4, .base = word >> 8 & 7u, .offset = 4 * count, .multiple = true,
-                      .writes = !(word & 0x800u), .valid = true};
+                      .to = (word & 0x800u ? word & 0xffu : 0) | 1u << (word >> 8 & 7u), .writes = !(word & 0x800u), .valid = true};
 }
 
-/* Loads and stores through a low register; those through SP and PC do not reach devices. */
-static Transfer transfer_of(uint32_t word)
+/* 32-bit LDR, STR and their kin (ARMv8-M ARM, C2.3.1). */
+static Transfer wide_single(uint32_t word, uint32_t second)
 {
+    uint32_t base = word & 15u, small = second & 0xffu;
+    Transfer t = {.bytes = 1u << (word >> 5 & 3u), .base = base, .writes = !(word & 0x10u), .to = 1u << (second >> 12),
+                  .valid = base < 13 && (word & 0x60u) != 0x60u};
+    if (word & 0x80u) {
+        t.offset = second & 0xfffu;
+    } else if (second & 0x800u) {
+        if (second & 0x400u) t.offset = second & 0x200u ? small : 0u - small;
+        if (second & 0x100u) t.to |= 1u << base;
+    } else {
+        t.by_register = true;
+        t.index = second & 15u;
+        t.shift = second >> 4 & 3u;
+        if (t.index > 12) t.valid = false;
+    }
+    return t;
+}
+
+/* LDRD, STRD, LDM.W and STM.W: some words from an address on. Exclusive accesses do not reach devices. */
+static Transfer wide_several(uint32_t word, uint32_t second)
+{
+    uint32_t base = word & 15u, offset = (second & 0xffu) * 4;
+    bool dual = (word & 0x40u) != 0, valid = base < 13 && (!dual || (word & 0x120u));
+    Transfer t = {.bytes = 4, .base = base, .multiple = true, .writes = !(word & 0x10u), .valid = valid};
+    t.offset = dual ? 8u : 4u * (uint32_t)__builtin_popcount(second);
+    t.to = dual ? 1u << (second >> 12) | 1u << (second >> 8 & 15u) : second;
+    if (dual && (word & 0x100u)) t.start = word & 0x80u ? offset : 0u - offset;
+    if (!dual && !(word & 0x80u)) t.start = 0u - t.offset;
+    t.to = (t.writes ? 0 : t.to) | (word & 0x20u ? 1u << base : 0);
+    return t;
+}
+
+/* Loads and stores through a register; those through SP and PC do not reach devices. */
+static Transfer transfer_of(uint32_t word, uint32_t second)
+{
+    if ((word & 0xfe00u) == 0xf800u) return wide_single(word, second);
+    if ((word & 0xfe00u) == 0xe800u) return wide_several(word, second);
     switch (word >> 12) {
     case 0x5: return register_offset(word);
     case 0x6: return immediate_offset(word, 4);
@@ -56,8 +92,18 @@ static void learn(Constants *at, uint32_t to, bool known, uint32_t value)
 static bool knows(const Constants *at, uint32_t which) { return (at->known >> which & 1u) != 0; }
 
 /* Follow one instruction that is not a transfer; whatever it writes and is not understood becomes unknown. */
-static void follow(Machine *m, Constants *at, uint32_t pc, uint32_t word)
+static void follow(Machine *m, Constants *at, uint32_t pc, uint32_t word, uint32_t second)
 {
+    uint32_t wide = second >> 8 & 15u;
+    uint32_t half = (word & 15u) << 12 | (word >> 10 & 1u) << 11 | (second >> 12 & 7u) << 8 | (second & 0xffu);
+    if ((word & 0xfbf0u) == 0xf240u) { /* MOVW, MOVT */
+        learn(at, wide, true, half);
+        return;
+    }
+    if ((word & 0xfbf0u) == 0xf2c0u) {
+        learn(at, wide, knows(at, wide), (at->value[wide] & 0xffffu) | half << 16);
+        return;
+    }
     uint32_t to = word & 7u, from = word >> 3 & 7u, eight = word >> 8 & 7u, small = word >> 6 & 31u;
     const uint8_t *literal = NULL;
     switch (word >> 11) {
@@ -81,20 +127,16 @@ static void follow(Machine *m, Constants *at, uint32_t pc, uint32_t word)
         at->known &= ~((word & 0x0e00u) == 0x0c00u ? word & 0xffu : 1u << to);
         break;
     case 0x1a: case 0x1b: case 0x1c: case 0x12: break; /* B, STR SP */
-    case 0x08: case 0x02: learn(at, to, false, 0); break;
+    case 0x08: learn(at, (word & 0xfc00u) == 0x4400u ? to | (word >> 4 & 8u) : to, false, 0); break;
+    case 0x02: learn(at, to, false, 0); break;
     case 0x16: learn(at, to, false, 0); break; /* SXTB, ... */
     default: at->known = 0; break; /* 32 bits wide */
     }
 }
 
-static void follow_transfer(Constants *at, uint32_t word, const Transfer *t)
+static void follow_transfer(Constants *at, const Transfer *t)
 {
-    if (t->multiple) {
-        at->known &= ~(1u << t->base); /* written back */
-        if (!t->writes) at->known &= ~(word & 0xffu);
-    } else if (!t->writes) {
-        at->known &= ~(1u << (word & 7u));
-    }
+    at->known &= ~(t->multiple || !t->writes ? t->to : t->to & 1u << t->base); /* loaded, or written back */
 }
 
 static uint32_t value_of(Core *core, const Constants *at, uint32_t which)
@@ -109,8 +151,8 @@ static bool reaches(Core *core, const Constants *at, const Transfer *t, const Wa
 {
     if (!t->valid || t->bytes != wanted->bytes || t->writes != wanted->writes) return false;
     uint32_t base = value_of(core, at, t->base);
-    if (t->multiple) return wanted->address - base < t->offset;
-    return base + (t->by_register ? value_of(core, at, t->index) : t->offset) == wanted->address;
+    if (t->multiple) return wanted->address - (base + t->start) < t->offset;
+    return base + (t->by_register ? value_of(core, at, t->index) << t->shift : t->offset) == wanted->address;
 }
 
 static uint32_t find(Core *core, const Wanted *wanted)
@@ -122,7 +164,8 @@ static uint32_t find(Core *core, const Wanted *wanted)
     if (!code) return core->block;
     for (uint32_t pc = core->block; pc < core->fall; code += 2, pc += 2) {
         uint32_t word = (uint32_t)code[0] | (uint32_t)code[1] << 8;
-        Transfer t = transfer_of(word);
+        uint32_t second = word >= 0xe800u ? (uint32_t)code[2] | (uint32_t)code[3] << 8 : 0;
+        Transfer t = transfer_of(word, second);
         if (pc >= core->access && reaches(core, &constants, &t, wanted)) {
             bool strong = knows(&constants, t.base);
             if (strong && (!weak || weak_base == t.base)) return pc;
@@ -131,8 +174,8 @@ static uint32_t find(Core *core, const Wanted *wanted)
                 weak_base = t.base;
             }
         }
-        if (t.valid) follow_transfer(&constants, word, &t);
-        else follow(m, &constants, pc, word);
+        if (t.valid) follow_transfer(&constants, &t);
+        else follow(m, &constants, pc, word, second);
         if (word >= 0xe800u) {
             code += 2;
             pc += 2;
@@ -146,7 +189,7 @@ uint32_t where(Core *core, const Wanted *wanted)
 {
     uint32_t pc = find(core, wanted);
     const uint8_t *code = memory_at(core->machine, pc, 2, false);
-    bool again = code && code[1] >> 4 == 0xc; /* LDM and STM make one access after the other */
+    bool again = code && (code[1] >> 4 == 0xc || code[1] >> 1 == 0x74); /* LDM, STM, LDRD: one after the other */
     core->access = again ? pc : pc + 2;
     return pc;
 }

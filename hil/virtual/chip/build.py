@@ -1,4 +1,4 @@
-"""Make what the virtual RP2040 runs on: the native library for this machine, and the boot ROM for that one.
+"""Make what a virtual microcontroller runs on: the native library for this machine, and a boot ROM for that one.
 
 Both come from sources in this package and lie in the cache; unicorn is found, never imported, here.
 """
@@ -15,17 +15,17 @@ from hil import cache
 from hil.errors import BuildFailed, ToolMissing
 from hil.image.elf import Elf, flat
 from hil.image.toolchain import zig
+from hil.virtual.chip.chips import Chip
 
 _HERE = Path(__file__).resolve().parent
 _NATIVE = _HERE.parent / "native"
 _BOOTROM = _HERE / "bootrom"
-ROM_BYTES = 0x4000
 
 _STRICT = ("-std=c11", "-Wall", "-Wextra", "-Werror", "-Wconversion", "-Wshadow", "-fno-sanitize=all")
 # baseline: a cache may be shared by hosts whose processors differ
 _NATIVE_FLAGS = ("-shared", "-fPIC", "-O2", "-mcpu=baseline", *_STRICT)
 _ROM_FLAGS = (
-    *("-target", "thumb-freestanding-eabi", "-mcpu=cortex_m0plus", "-Os", "-ffreestanding", "-nostdlib"),
+    *("-target", "thumb-freestanding-eabi", "-Os", "-ffreestanding", "-nostdlib"),
     *("-ffunction-sections", "-fno-unwind-tables", *_STRICT),
 )
 
@@ -61,32 +61,36 @@ def native_library() -> Path:
         include = ("-isystem", unicorn_home() / "include")
         compiler.run(
             [*_NATIVE_FLAGS, *include, *sources, library, "-o", folder / "machine.so"],
-            what="the virtual RP2040's native library",
+            what="the native library of virtual microcontrollers",
         )
 
     return cache.entry("virtual-native", key, make) / "machine.so"
 
 
-def boot_rom() -> bytes:
-    """The boot ROM's 16 KiB; built at first use."""
+def boot_rom(chip: Chip) -> bytes:
+    """The whole ROM of `chip`; built at first use."""
     compiler = zig()
-    key = cache.digest(cache.tree_digest(_BOOTROM), compiler.version, repr(_ROM_FLAGS))
+    source = _BOOTROM / chip.name
+    flags = (*_ROM_FLAGS, f"-mcpu={chip.cpu}", f"-I{_BOOTROM}")
+    shared = cache.tree_digest(_BOOTROM)
+    key = cache.digest(shared, chip.name, compiler.version, repr((*_ROM_FLAGS, chip.cpu)))
 
     def make(folder: Path) -> None:
         elf = folder / "rom.elf"
-        script = f"-Wl,-T,{_BOOTROM / 'rom.ld'}"
-        compiler.run(
-            [*_ROM_FLAGS, _BOOTROM / "rom.S", _BOOTROM / "rom.c", script, "-o", elf], what="the RP2040 boot ROM"
-        )
+        script = f"-Wl,-T,{source / 'rom.ld'}"
+        parts = (source / "rom.S", source / "rom.c", *sorted(_BOOTROM.glob("*.c")))
+        compiler.run([*flags, *parts, script, "-o", elf], what=f"the boot ROM of the virtual {chip.name}")
         rom = flat(Elf(elf).segments, 0)
-        if len(rom) > ROM_BYTES:
-            raise BuildFailed(f"the RP2040 boot ROM is {len(rom)} bytes, there is room for {ROM_BYTES}")
-        (folder / "rom.bin").write_bytes(rom.ljust(ROM_BYTES, b"\0"))
+        if len(rom) > chip.rom_bytes:
+            raise BuildFailed(
+                f"the boot ROM of the virtual {chip.name} is {len(rom)} bytes, there is room for {chip.rom_bytes}"
+            )
+        (folder / "rom.bin").write_bytes(rom.ljust(chip.rom_bytes, b"\0"))
 
     return (cache.entry("virtual-rom", key, make) / "rom.bin").read_bytes()
 
 
-def prepare() -> None:
+def prepare(chip: Chip) -> None:
     """Build whatever is not in the cache yet."""
     native_library()
-    boot_rom()
+    boot_rom(chip)

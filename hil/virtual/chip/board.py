@@ -1,4 +1,4 @@
-"""The virtual RP2040 as an object: memories, and the native machine with its two unicorn cores."""
+"""A virtual microcontroller as an object: memories, and the native machine with its two unicorn cores."""
 
 from __future__ import annotations
 
@@ -9,13 +9,10 @@ from dataclasses import dataclass
 
 from hil.errors import InfrastructureError, UsageError
 from hil.image.elf import Segment, flat
-from hil.virtual.rp2040 import native
-from hil.virtual.rp2040.build import ROM_BYTES, boot_rom, native_library
+from hil.virtual.chip import native
+from hil.virtual.chip.build import boot_rom, native_library
+from hil.virtual.chip.chips import RAM_BASE, Chip
 
-FLASH_BASE, FLASH_BYTES = 0x1000_0000, 0x20_0000
-FLASH_ALIASES = (0x1000_0000, 0x1100_0000, 0x1200_0000, 0x1300_0000)  # data sheet 2.6.3
-RAM_BASE, RAM_BYTES = 0x2000_0000, 0x4_2000
-BOOTSEL = range(0x40, 0x48)  # rom.S
 _CHUNK = 65536
 
 
@@ -30,37 +27,39 @@ class State:
     hz: int
 
 
-def flash_image(segments: tuple[Segment, ...], name: str) -> bytes:
+def flash_image(chip: Chip, segments: tuple[Segment, ...], name: str) -> bytes:
     """What a flasher would write, from the start of flash; raise `UsageError` naming `name` if that cannot be."""
     if not segments:
         raise UsageError(f"{name} has nothing to load")
     for segment in segments:
-        start = segment.physical - FLASH_BASE
-        if start < 0 or start + len(segment.data) > FLASH_BYTES:
+        start = segment.physical - chip.flash_base
+        if start < 0 or start + len(segment.data) > chip.flash_bytes:
             raise UsageError(
                 f"{name}: {len(segment.data)} bytes at {segment.physical:#010x} are not in flash "
-                f"({FLASH_BASE:#010x}, {FLASH_BYTES} bytes)"
+                f"({chip.flash_base:#010x}, {chip.flash_bytes} bytes)"
             )
-    return flat(segments, FLASH_BASE)
+    return flat(segments, chip.flash_base)
 
 
-class Rp2040:
+class Microcontroller:
     """One chip with `flash` at the start of its flash. Nothing happens except in `run`.
 
     `skip=False` runs polling loops in full instead of skipping them: slower, never idle, otherwise the same.
     """
 
-    def __init__(self, flash: bytes, *, skip: bool = True) -> None:
+    def __init__(self, chip: Chip, flash: bytes, *, skip: bool = True) -> None:
         self._machine: int | None = None
-        self._rom = mmap.mmap(-1, ROM_BYTES)
-        self._flash = mmap.mmap(-1, FLASH_BYTES)
-        self._ram = mmap.mmap(-1, RAM_BYTES)
-        self._rom[:] = boot_rom()
-        self._flash[:] = flash.ljust(FLASH_BYTES, b"\xff")
+        self.chip = chip
+        self._rom = mmap.mmap(-1, chip.rom_bytes)
+        self._flash = mmap.mmap(-1, chip.flash_bytes)
+        self._ram = mmap.mmap(-1, chip.ram_bytes)
+        self._rom[:] = boot_rom(chip)
+        self._flash[:] = flash.ljust(chip.flash_bytes, b"\xff")
         self._lib = native.load(native_library())
-        self._machine = self._lib.machine_open(_address(self._rom), _address(self._flash), _address(self._ram))
+        memories = (_address(self._rom), _address(self._flash), _address(self._ram))
+        self._machine = self._lib.machine_open(chip.name.encode(), *memories)
         if not self._machine:
-            raise InfrastructureError("unicorn refused to be a virtual RP2040")
+            raise InfrastructureError(f"unicorn refused to be a virtual {chip.name}")
         self._lib.machine_skip(self._machine, skip)
         self._buffer = ctypes.create_string_buffer(_CHUNK)
 
@@ -105,7 +104,8 @@ class Rp2040:
 
     def read(self, address: int, length: int) -> bytes | None:
         """Memory as it is; None if any of it is not ROM, flash or RAM."""
-        for base, memory in ((0, self._rom), (RAM_BASE, self._ram), *((a, self._flash) for a in FLASH_ALIASES)):
+        flash = ((window, self._flash) for window in self.chip.flash_windows)
+        for base, memory in ((0, self._rom), (RAM_BASE, self._ram), *flash):
             if base <= address and address + length <= base + len(memory):
                 return bytes(memory[address - base : address - base + length])
         return None
@@ -118,5 +118,5 @@ class Rp2040:
 
 
 def _address(memory: mmap.mmap) -> int:
-    """Where `memory` lies in this process. The Rp2040 keeps it alive for as long as the cores."""
+    """Where `memory` lies in this process. The Microcontroller keeps it alive for as long as the cores."""
     return ctypes.addressof(ctypes.c_char.from_buffer(memory))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 from pathlib import Path
 
-from hil.virtual.rp2040.build import unicorn_library
+from hil.virtual.chip.build import unicorn_library
 
 RAN_TO_LIMIT, RAN_IDLE, RAN_DEAD = range(3)
 CORES = 2
@@ -30,7 +30,7 @@ def load(path: Path) -> ctypes.CDLL:
     lib = ctypes.CDLL(str(path))
     pointer, u8p, u32 = ctypes.c_void_p, ctypes.c_char_p, ctypes.c_uint32
     signatures = {
-        "machine_open": (pointer, (pointer, pointer, pointer)),
+        "machine_open": (pointer, (u8p, pointer, pointer, pointer)),
         "machine_close": (None, (pointer,)),
         "machine_power": (None, (pointer,)),
         "machine_skip": (None, (pointer, ctypes.c_bool)),

@@ -1,1 +1,0 @@
-"""The Raspberry Pi Pico: RP2040, two Cortex-M0+."""
