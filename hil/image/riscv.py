@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from hil.image.thumb import Flow, Instruction
+from hil.image.instruction import Flow, Instruction
 
 _RA, _SP, _T0 = 1, 2, 5
 _LINKS = {_RA, _T0}  # the registers that calls return through

@@ -2,7 +2,7 @@
 
 Every function is walked along its control flow with the depth so far; a call adds the callee's worst depth. What
 cannot be known is an error, never a guess: recursion, a call through a register that nobody declared, a frame whose
-size is computed. Works on what zig and gcc emit for ARMv6-M, and zig for RV32IMAC, their run-time
+size is computed. Works on what zig and gcc emit for ARMv6-M and ARMv8-M, and zig for RV32IMAC, their run-time
 libraries included.
 """
 
@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import bisect
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NoReturn
 
 from hil.errors import BuildFailed
 from hil.image import riscv, thumb
 from hil.image.elf import RISCV, Elf
-from hil.image.thumb import Flow, Instruction
+from hil.image.instruction import Flow, Instruction
 
 # gcc's switch helpers are called like functions but return into the table's targets.
 _SWITCH_HELPER = "__gnu_thumb1_case_"
@@ -111,15 +111,22 @@ class _Code:
             thumb.track(one.code, known)
 
     def all_of(self, start: int, end: int) -> list[Instruction]:
-        """Every instruction of a function, in order, data left out."""
-        found = []
+        """Every instruction of a function, in order, data left out; those in an IT block as they count there."""
+        found: list[Instruction] = []
+        conditional = 0
         address = start
         while address < end:
             if not self.is_code(address):
                 address += 2
                 continue
-            found.append(self.at(address))
-            address += found[-1].size
+            one = self.at(address)
+            if conditional:
+                conditional -= 1
+                one = replace(one, conditional=1)
+            else:
+                conditional, one = one.conditional, replace(one, conditional=0)
+            found.append(one)
+            address += one.size
         return found
 
 
@@ -196,11 +203,11 @@ class _FunctionWalk:
             self.result.calls.add((depth, address))
 
     def _step(self, one: Instruction, depth: int, literals: dict[int, int], popped: int) -> None:
+        if one.conditional:  # it may not happen: go on as if it had not, too
+            self._go(one.address + one.size, depth, {}, popped)
         depth = self._moved(one, depth, literals)
         self.result.deepest = max(self.result.deepest, depth)
-        self.code.track(one, literals)
-        if one.loads:
-            literals[one.loads[0]] = self.code.word(one.loads[1], 4)
+        self._learn(one, literals)
         following = one.address + one.size
         popped |= one.pops
         if one.flow is Flow.CALL and self.start <= one.target < self.end and one.target != self.entry:
@@ -224,6 +231,19 @@ class _FunctionWalk:
             self._go(one.target, depth, literals, popped)
         if one.flow in {Flow.NEXT, Flow.MAYBE}:
             self._go(following, depth, literals, popped)
+
+    def _learn(self, one: Instruction, literals: dict[int, int]) -> None:
+        """Follow the constants in registers through one instruction."""
+        self.code.track(one, literals)
+        for register in [r for r in literals if one.forgets >> r & 1]:
+            del literals[register]
+        if one.loads:
+            literals[one.loads[0]] = self.code.word(one.loads[1], 4)
+        if one.sets:
+            literals[one.sets[0]] = one.sets[1]
+        if one.sets_top and one.sets_top[0] in literals:
+            register, top = one.sets_top
+            literals[register] = literals[register] & 0xFFFF | top << 16
 
     def _moved(self, one: Instruction, depth: int, literals: dict[int, int]) -> int:
         if one.grow_by_register >= 0:

@@ -1,54 +1,15 @@
-"""What an ARMv6-M instruction does to the stack and to the flow of control. Nothing else about it is decoded.
+"""What a Thumb instruction does to the stack and to the flow of control. Nothing else about it is decoded.
 
-Source: ARMv6-M Architecture Reference Manual, A5.2 (16-bit encodings) and A5.3 (32-bit encodings).
+Source: ARMv6-M Architecture Reference Manual, A5.2 (16-bit encodings); what ARMv8-M adds to them (its manual, C2.2) is
+undefined there, so one decoder serves both. 32-bit encodings are in `thumb2`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from enum import Enum, auto
+from dataclasses import replace
 
-
-class Flow(Enum):
-    """Where control goes after an instruction."""
-
-    NEXT = auto()
-    BRANCH = auto()  # to `target`, always
-    MAYBE = auto()  # to `target`, or on
-    CALL = auto()  # to `target`, then on
-    CALL_REGISTER = auto()  # BLX `register`
-    JUMP_REGISTER = auto()  # BX `register`
-    TABLE = auto()  # writes PC from a register: a switch, inside the function
-    RETURN = auto()
-    STOP = auto()  # undefined instruction
-
-
-@dataclass(frozen=True)
-class Instruction:
-    """One instruction; `grow` is by how many bytes the stack grows (negative: shrinks)."""
-
-    address: int
-    size: int = 2
-    flow: Flow = Flow.NEXT
-    target: int = 0
-    register: int = -1
-    grow: int = 0
-    grow_by_register: int = -1
-    """Register that is added to SP, or -1."""
-    subtracts: bool = False
-    """That register is subtracted instead."""
-    restores_sp: bool = False
-    """MOV SP, Rn: an epilogue with a frame pointer."""
-    loads: tuple[int, int] | None = None
-    """Register and address of a literal that is loaded into it."""
-    pops: int = 0
-    """Bit mask of registers that POP fills."""
-    code: int = 0
-    """The first halfword; a whole RISC-V instruction."""
-
-
-def _signed(value: int, bits: int) -> int:
-    return value - (1 << bits) if value >> (bits - 1) else value
+from hil.image import thumb2
+from hil.image.instruction import Flow, Instruction, signed
 
 
 def decode(address: int, first: int, second: int) -> Instruction:
@@ -58,7 +19,7 @@ def decode(address: int, first: int, second: int) -> Instruction:
 
 def _decode(address: int, first: int, second: int) -> Instruction:
     if first >> 11 >= 0b11101:
-        return _wide(address, first, second)
+        return thumb2.decode(address, first, second)
     top = first >> 8
     if top in {0b10110100, 0b10110101}:  # PUSH
         return Instruction(address, grow=4 * (first & 0x1FF).bit_count())
@@ -76,9 +37,15 @@ def _decode(address: int, first: int, second: int) -> Instruction:
             return Instruction(address, flow=Flow.STOP)
         if condition == 15:
             return Instruction(address)
-        return Instruction(address, flow=Flow.MAYBE, target=address + 4 + 2 * _signed(first & 0xFF, 8))
+        return Instruction(address, flow=Flow.MAYBE, target=address + 4 + 2 * signed(first & 0xFF, 8))
     if top >> 3 == 0b11100:  # B
-        return Instruction(address, flow=Flow.BRANCH, target=address + 4 + 2 * _signed(first & 0x7FF, 11))
+        return Instruction(address, flow=Flow.BRANCH, target=address + 4 + 2 * signed(first & 0x7FF, 11))
+    if first & 0xF500 == 0xB100:  # CBZ, CBNZ
+        offset = (first >> 9 & 1) << 6 | (first >> 3 & 31) << 1
+        return Instruction(address, flow=Flow.MAYBE, target=address + 4 + offset)
+    if top == 0b10111111 and first & 15:  # IT
+        mask = first & 15
+        return Instruction(address, conditional=5 - (mask & -mask).bit_length())
     if top >> 2 == 0b010001:
         return _high_registers(address, first)
     return Instruction(address)
@@ -102,18 +69,6 @@ def _high_registers(address: int, first: int) -> Instruction:
             return Instruction(address, grow_by_register=source)
         return Instruction(address, restores_sp=True)
     return Instruction(address)
-
-
-def _wide(address: int, first: int, second: int) -> Instruction:
-    if first >> 11 == 0b11110 and second >> 14 == 3 and second & 0x1000:  # BL
-        sign = first >> 10 & 1
-        i1 = 1 ^ (second >> 13 & 1) ^ sign
-        i2 = 1 ^ (second >> 11 & 1) ^ sign
-        offset = sign << 24 | i1 << 23 | i2 << 22 | (first & 0x3FF) << 12 | (second & 0x7FF) << 1
-        return Instruction(address, 4, Flow.CALL, address + 4 + _signed(offset, 25))
-    if first & 0xFFF0 == 0xF7F0 and second & 0xF000 == 0xA000:  # UDF.W
-        return Instruction(address, 4, Flow.STOP)
-    return Instruction(address, 4)  # MSR, MRS, barriers
 
 
 def track(first: int, known: dict[int, int]) -> None:

@@ -15,9 +15,9 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from hil.virtual.probe import LONGEST_REQUEST, MOST_BYTES
 from hil.virtual.chip import native
 from hil.virtual.chip.board import Microcontroller
+from hil.virtual.probe import LONGEST_REQUEST, MOST_BYTES
 
 STRIDE = 1 << 20  # cycles: 8.4 ms at 125 MHz
 _BACKLOG = 1 << 20  # bytes kept for a client that does not read

@@ -12,8 +12,9 @@ from hil.cache import digest, entry, tree_digest
 from hil.errors import BuildFailed
 from hil.image import riscv
 from hil.image.elf import RISCV, Elf
+from hil.image.instruction import Flow
 from hil.image.stack import worst_stack
-from hil.image.thumb import Flow, decode
+from hil.image.thumb import decode
 from hil.image.toolchain import arm_gcc, zig
 from hil.paths import FIRMWARE
 
