@@ -1,4 +1,4 @@
-"""The microcontrollers that there are virtual ones of: what Python must know of each; `native/chip_*.c` know the rest."""
+"""The microcontrollers that there are virtual ones of, as Python must know them; `native/chip_*.c` know the rest."""
 
 from __future__ import annotations
 
