@@ -16,7 +16,9 @@ BLOCK = (0xFFFFDED3, 0x10210142, 0x000001FF, 0, 0xAB123579)
 FOREVER = 0xE7FE
 
 
-def image(code: list[int], *, block: tuple[int, ...] = BLOCK, at: int = 0x200, handler: list[int] | None = None) -> bytes:
+def image(
+    code: list[int], *, block: tuple[int, ...] = BLOCK, at: int = 0x200, handler: list[int] | None = None
+) -> bytes:
     """Vectors at the start of flash, `block` at byte `at`, halfwords `code` at CODE, a HardFault handler at 0x1800."""
     data = bytearray(0x2000)
     vectors = [0x2008_2000, FLASH + CODE + 1, FLASH + 0x1801, FLASH + 0x1801]

@@ -27,7 +27,12 @@ SIZE = 3000
 TABLE = bytes((i * 7 + 3) & 255 for i in range(256))
 STEPS = 4
 needs = {"gcc": pytest.mark.skipif(shutil.which("arm-none-eabi-gcc") is None, reason="arm-none-eabi-gcc is missing")}
-EACH = [pytest.param(name, marks=needs.get(name, ())) for name in TOOLCHAINS]
+BOARDS = ("rp2040", "rp2350")
+EACH = [
+    pytest.param((board, name), marks=needs.get(name, ()), id=f"{board}-{name}")
+    for board in BOARDS
+    for name in TOOLCHAINS
+]
 
 
 def lookups() -> Program:
@@ -47,12 +52,13 @@ def looked_up(data: bytes, times: int) -> bytes:
 
 @pytest.fixture(scope="module", params=EACH)
 def image(request: pytest.FixtureRequest) -> Image:
-    return build(boards.load("rp2040"), lookups().data, toolchain=request.param)
+    board, toolchain = request.param
+    return build(boards.load(board), lookups().data, toolchain=toolchain)
 
 
 @contextmanager
 def running(image: Image) -> Iterator[tuple[virtual.VirtualBoard, Link]]:
-    with virtual.start("rp2040", image.elf) as board, Link.open(board.uart0_url, symbolize=image.symbolize) as link:
+    with virtual.start(image.board, image.elf) as board, Link.open(board.uart0_url, symbolize=image.symbolize) as link:
         yield board, link
 
 
@@ -60,7 +66,12 @@ def test_it_boots_and_says_who_it_is(image: Image) -> None:
     program = lookups()
     with running(image) as (_, link):
         hello = link.hello()
-        assert (hello.board, hello.build_id, hello.clock_hz, hello.cores) == ("rp2040", image.build_id, 125_000_000, 2)
+        assert (hello.board, hello.build_id, hello.clock_hz, hello.cores) == (
+            image.board,
+            image.build_id,
+            boards.load(image.board).clock_hz,
+            2,
+        )
         assert (hello.load_status, hello.steps, hello.program_bytes) == (0, STEPS, len(program.data))
         assert (hello.program_crc, hello.arena_needed) == (program.crc, 2 * SIZE)
         assert hello.arena_room == image.arena_room
@@ -81,12 +92,13 @@ def test_it_computes_whole_and_in_parts(image: Image) -> None:
 
 
 def test_counters_agree_and_repeat(image: Image) -> None:
+    mhz = boards.load(image.board).clock_hz // 1_000_000
     with running(image) as (board, link):
         link.write(0, bytes(SIZE))
         runs = [link.run() for _ in range(3)]
         assert len({run.cycles for run in runs}) == 1
         for run in runs:
-            assert abs(run.cycles - 125 * run.us) <= 2 * 125
+            assert abs(run.cycles - mhz * run.us) <= 2 * mhz
         before, start = link.time().us, board.probe.clock().nanoseconds
         for _ in range(20):
             link.read(0, SIZE)
@@ -138,7 +150,7 @@ def test_a_device_that_hangs_is_named(image: Image, tmp_path: Path) -> None:
     with running(forever) as (_, link):
         link.hello()
         link.timeout, link.tries = 0.2, 2
-        with pytest.raises(DeviceHang, match=r"rp2040 on socket://.*no sign of run 1"):
+        with pytest.raises(DeviceHang, match=rf"{image.board} on socket://.*no sign of run 1"):
             link.run(limit=0.5)
 
 
@@ -147,7 +159,7 @@ def test_a_board_that_is_unplugged_is_lost_at_once(image: Image) -> None:
         link.hello()
         link.timeout = 600
         os.kill(board.pid, signal.SIGKILL)
-        with pytest.raises(LinkLost, match="rp2040 on socket://"):
+        with pytest.raises(LinkLost, match=f"{image.board} on socket://"):
             link.echo(b"anyone?")
 
 
@@ -161,7 +173,7 @@ def test_noise_between_requests_does_no_harm(image: Image) -> None:
 def test_a_bad_line_is_survived(image: Image) -> None:
     """Lost, damaged, doubled and late bytes in both directions; a step that ran twice would show in the output."""
     data = bytes(range(250)) * 12
-    with virtual.start("rp2040", image.elf) as board:
+    with virtual.start(image.board, image.elf) as board:
         faults = Faults(drop=0.0002, damage=0.0002, double=0.0002, delay=0.0002, delay_seconds=0.005)
         line = FaultyTransport(open_url(board.uart0_url, 921600), faults, seed=7)
         with Link(line, timeout=0.2, tries=12, poll=0.5) as link:
