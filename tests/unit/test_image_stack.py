@@ -24,21 +24,23 @@ VARIANTS = [
     pytest.param(
         toolchain,
         level,
-        marks=[] if toolchain == "zig" or has_gcc else pytest.mark.skip(reason="arm-none-eabi-gcc is not installed"),
+        marks=[] if "zig" in toolchain or has_gcc else pytest.mark.skip(reason="arm-none-eabi-gcc is not installed"),
     )
-    for toolchain in ("zig", "gcc")
+    for toolchain in ("zig", "gcc", "zig-m33", "gcc-m33")
     for level in ("-Os", "-O2", "-O0")
 ] + [("riscv", level) for level in ("-Os", "-O2", "-O0")]
 TARGETS = {
     "zig": ("-target", "thumb-freestanding-eabi", "-mcpu=cortex_m0plus", "-fno-sanitize=undefined"),
     "gcc": ("-mthumb", "-mcpu=cortex-m0plus", "-nostdlib"),
+    "zig-m33": boards.load("rp2350").build["zig"],
+    "gcc-m33": (*boards.load("rp2350").build["gcc"], "-nostdlib"),
     "riscv": boards.load("riscv-virt").build["zig"],
 }
 
 
 def compiled(toolchain: str, level: str) -> Elf:
-    compiler = arm_gcc() if toolchain == "gcc" else zig()
-    last = ["-lgcc"] if toolchain == "gcc" else []
+    compiler = arm_gcc() if "gcc" in toolchain else zig()
+    last = ["-lgcc"] if "gcc" in toolchain else []
 
     flags = [*TARGETS[toolchain], level, "-ffreestanding", "-std=c11", "-ffunction-sections", "-Wl,--gc-sections", "-g"]
 
@@ -52,7 +54,7 @@ def compiled(toolchain: str, level: str) -> Elf:
 
 
 def measured(elf: Elf, argument: int) -> int:
-    """Bytes of stack that `entry(argument)` really writes to, on an emulated Cortex-M0 or RV32."""
+    """Bytes of stack that `entry(argument)` really writes to, on an emulated Cortex-M33, which runs ARMv6-M too, or RV32."""
     import unicorn as u
     from unicorn import arm_const as arm
     from unicorn import riscv_const as riscv
@@ -64,7 +66,7 @@ def measured(elf: Elf, argument: int) -> int:
         thumb = 0
     else:
         machine = u.Uc(u.UC_ARCH_ARM, u.UC_MODE_THUMB)
-        machine.ctl_set_cpu_model(arm.UC_CPU_ARM_CORTEX_M0)
+        machine.ctl_set_cpu_model(arm.UC_CPU_ARM_CORTEX_M33)
         sp, first, link, pc = (getattr(arm, f"UC_ARM_REG_{name}") for name in ("SP", "R0", "LR", "PC"))
         thumb = 1
     machine.mem_map(0x1000_0000, 0x10000)
