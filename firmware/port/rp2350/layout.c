@@ -1,5 +1,6 @@
 /* Where memory is, from the linker script's symbols; and the paint on the stacks. */
 #include "port.h"
+#include "rp2350.h"
 
 extern uint8_t __hil_data_start[];
 extern uint8_t __hil_data_end[];
@@ -53,5 +54,12 @@ void hil_port_paint_stack(uint32_t core)
     /* Byte by byte through volatile: no call that would need the stack below. */
     for (volatile uint8_t *at = stack.low; (uintptr_t)at < end; at++) {
         *at = HIL_STACK_PAINT;
+    }
+}
+
+void hil_port_paint_stacks(void)
+{
+    for (uint32_t core = 0; core < HIL_CORES; core++) {
+        hil_port_paint_stack(core);
     }
 }
