@@ -54,7 +54,7 @@ def compiled(toolchain: str, level: str) -> Elf:
 
 
 def measured(elf: Elf, argument: int) -> int:
-    """Bytes of stack that `entry(argument)` really writes to, on an emulated Cortex-M33, which runs ARMv6-M too, or RV32."""
+    """Bytes of stack that `entry(argument)` really writes to, on an emulated Cortex-M33 (ARMv6-M too) or RV32."""
     import unicorn as u
     from unicorn import arm_const as arm
     from unicorn import riscv_const as riscv
