@@ -1,11 +1,16 @@
-/* Listens for ever. Everything else happens because the host asked for it. */
+/* Core 0 listens for ever, the others wait for work. Everything else happens because the host asked for it. */
 #include "main.h"
 
 hil_server hil_the_server;
 
+void hil_worker(void)
+{
+    hil_server_work(&hil_the_server, hil_port_core());
+}
+
 int main(void)
 {
-    hil_server_start(&hil_the_server);
+    hil_server_start(&hil_the_server, hil_worker);
     for (;;) {
         int32_t byte = -1;
         while (byte < 0) {

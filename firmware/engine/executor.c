@@ -1,13 +1,12 @@
-/* Interprets the steps of a loaded program, one after the other. */
+/* What core 0 and its user see of a loaded program: run it, and where its inputs and outputs lie. */
 #include "kernel.h"
-#include "kernels/kernels.h"
 
 static const hil_header *header_of(const hil_engine *engine)
 {
     return (const hil_header *)(const void *)engine->program;
 }
 
-hil_status hil_engine_run(hil_engine *engine, uint32_t first, uint32_t count)
+hil_status hil_engine_run(hil_engine *engine, uint32_t first, uint32_t count, uint32_t jitter)
 {
     if (!engine->loaded) {
         return HIL_NOT_LOADED;
@@ -15,16 +14,12 @@ hil_status hil_engine_run(hil_engine *engine, uint32_t first, uint32_t count)
     if (first > engine->steps || count > engine->steps - first) {
         return HIL_BAD_ARGUMENT;
     }
-    const uint32_t end = count == 0u ? engine->steps : first + count;
-    const hil_header *header = header_of(engine);
-    const hil_step *steps = (const hil_step *)(const void *)(engine->program + header->steps_at);
-    const uint32_t *records = (const uint32_t *)(const void *)(engine->program + header->operators_at);
-    const hil_memory memory = {engine->program, engine->arena};
-    for (uint32_t i = first; i < end; i++) {
-        engine->step = i;
-        const uint32_t at = records[steps[i].operator_index];
-        hil_run_kernel(&memory, (const hil_record *)(const void *)(engine->program + at), &steps[i].box);
-    }
+    const hil_job job = {first, count == 0u ? engine->steps : first + count, jitter};
+    engine->job = job; /* the others are at the meeting below, and read it behind that */
+    hil_engine_meet(engine, 0);
+    hil_engine_walk(engine, 0);
+    hil_engine_meet(engine, 0);
+    engine->mates[0].step = job.end > first ? job.end - 1u : first;
     return HIL_OK;
 }
 

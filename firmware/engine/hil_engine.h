@@ -1,4 +1,5 @@
-/* The engine: checks a program once, then interprets its steps. Freestanding C11, no heap, no board. */
+/* The engine: checks a program once, then interprets its steps, on one core or several. Freestanding C11, no heap, no
+ * board. Whoever uses it provides hil_engine_wait and hil_engine_signal; one core alone never calls them. */
 #ifndef HIL_ENGINE_H
 #define HIL_ENGINE_H
 
@@ -17,8 +18,23 @@ typedef enum {
     HIL_BAD_RECORD = 8, /* an operator whose values contradict each other or reach outside their memory */
     HIL_BAD_STEP = 9,
     HIL_NO_ARENA = 10,  /* the program needs a larger arena than the board has */
-    HIL_BAD_ARGUMENT = 11
+    HIL_BAD_ARGUMENT = 11,
+    HIL_NO_CORES = 12 /* the program is for more cores than the board has */
 } hil_status;
+
+#define HIL_MAX_CORES 8u
+
+/* One core's own words: it alone writes them. */
+typedef struct {
+    uint32_t met;           /* meetings that it came to */
+    volatile uint32_t step; /* the step that it runs now */
+} hil_mate;
+
+/* What all cores do between two meetings; core 0 writes it. */
+typedef struct {
+    uint32_t first, end; /* steps */
+    uint32_t jitter;     /* seed of random delays before each step; 0: none */
+} hil_job;
 
 typedef struct {
     const uint8_t *program; /* 4-byte aligned, in flash */
@@ -29,8 +45,10 @@ typedef struct {
     uint32_t steps;
     uint32_t inputs;
     uint32_t outputs;
-    volatile uint32_t step; /* the step that runs now; after an error, the step or operator that caused it */
+    uint32_t cores; /* that the program is for */
     bool loaded;
+    hil_job job;
+    hil_mate mates[HIL_MAX_CORES]; /* core 0's step is, after an error, the step or operator that caused it */
 } hil_engine;
 
 typedef struct {
@@ -39,12 +57,28 @@ typedef struct {
 } hil_span;
 
 /* Takes a program after checking all of it: no later access can leave program or arena. `room` and `arena_room`
- * are the bytes that may be read at `program` and used at `arena`. */
+ * are the bytes that may be read at `program` and used at `arena`; `cores` is how many can run. The other cores of a
+ * program must not be in a meeting. */
 hil_status hil_engine_load(hil_engine *engine, const uint8_t *program, uint32_t room, uint8_t *arena,
-                           uint32_t arena_room);
+                           uint32_t arena_room, uint32_t cores);
 
-/* Runs `count` steps from `first`; `count` 0 means all that remain. */
-hil_status hil_engine_run(hil_engine *engine, uint32_t first, uint32_t count);
+/* Core 0: runs `count` steps from `first` together with the program's other cores; `count` 0 means all that remain.
+ * `jitter` other than 0 delays every step of every core by a random time, the same for the same number. */
+hil_status hil_engine_run(hil_engine *engine, uint32_t first, uint32_t count, uint32_t jitter);
+
+/* The other cores of a program, for each hil_engine_run of core 0: meet, walk, meet. */
+
+/* Waits until every core of the program came here as often as this one. All see then what any wrote before. */
+void hil_engine_meet(hil_engine *engine, uint32_t core);
+
+/* Runs those steps of core 0's job that are of `core`. */
+void hil_engine_walk(hil_engine *engine, uint32_t core);
+
+/* Provided by the engine's user. Waits a little, or until another core signals: a signal that comes before the wait
+ * must end it too. May return early. */
+void hil_engine_wait(void);
+/* Ends the waits of all other cores, once everything that this core has stored can be seen. */
+void hil_engine_signal(void);
 
 /* Where input or output `index` lies. */
 hil_status hil_engine_input(const hil_engine *engine, uint32_t index, hil_span *span);

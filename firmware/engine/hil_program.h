@@ -28,7 +28,8 @@ typedef struct {
     uint32_t reserved[2];
 } hil_header;
 
-enum { HIL_STEP_BOX = 1 };
+/* A barrier is of all cores: they wait for each other there. Its other words are zero. */
+enum { HIL_STEP_BOX = 1, HIL_STEP_BARRIER = 2 };
 
 /* A box of an operator's output: rows [r0, r1) by channels [c0, c1). */
 typedef struct {

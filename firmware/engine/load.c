@@ -37,7 +37,7 @@ bool hil_sizes(const int32_t *values, uint32_t count, uint64_t *product)
     return true;
 }
 
-static hil_status check_header(const hil_header *header, uint32_t room, uint32_t arena_room)
+static hil_status check_header(const hil_header *header, uint32_t room, uint32_t arena_room, uint32_t cores)
 {
     if (room < sizeof *header || header->magic != HIL_PROGRAM_MAGIC) {
         return HIL_BAD_MAGIC;
@@ -58,7 +58,10 @@ static hil_status check_header(const hil_header *header, uint32_t room, uint32_t
         !table_inside(header, header->outputs_at, header->outputs, sizeof(hil_span))) {
         return HIL_BAD_TABLE;
     }
-    return header->arena_size > arena_room ? HIL_NO_ARENA : HIL_OK;
+    if (header->arena_size > arena_room) {
+        return HIL_NO_ARENA;
+    }
+    return header->cores == 0u || header->cores > cores || header->cores > HIL_MAX_CORES ? HIL_NO_CORES : HIL_OK;
 }
 
 static hil_status check_spans(const hil_header *header, uint32_t at, uint32_t count)
@@ -98,41 +101,55 @@ static bool box_inside(const hil_box *box, const hil_extent *extent)
            (!extent->whole_channels || (box->c0 == 0u && box->c1 == extent->channels));
 }
 
+static bool step_good(const hil_header *header, const hil_step *step)
+{
+    const hil_box *box = &step->box;
+    if (step->kind == HIL_STEP_BARRIER) {
+        return (step->core | step->operator_index | box->r0 | box->r1 | box->c0 | box->c1) == 0u;
+    }
+    hil_extent extent = {0, 0, false};
+    return step->kind == HIL_STEP_BOX && step->core < header->cores && step->operator_index < header->operators &&
+           check_record(header, step->operator_index, &extent) == HIL_OK && box_inside(box, &extent);
+}
+
+static hil_status check_body(hil_engine *engine, const hil_header *header)
+{
+    hil_status status = check_spans(header, header->inputs_at, header->inputs);
+    if (status == HIL_OK) {
+        status = check_spans(header, header->outputs_at, header->outputs);
+    }
+    hil_extent extent = {0, 0, false};
+    for (uint32_t i = 0; status == HIL_OK && i < header->operators; i++) {
+        engine->mates[0].step = i;
+        status = check_record(header, i, &extent);
+    }
+    const hil_step *steps = (const hil_step *)(const void *)((const uint8_t *)header + header->steps_at);
+    for (uint32_t i = 0; status == HIL_OK && i < header->steps; i++) {
+        engine->mates[0].step = i;
+        status = step_good(header, &steps[i]) ? HIL_OK : HIL_BAD_STEP;
+    }
+    return status;
+}
+
 hil_status hil_engine_load(hil_engine *engine, const uint8_t *program, uint32_t room, uint8_t *arena,
-                           uint32_t arena_room)
+                           uint32_t arena_room, uint32_t cores)
 {
     engine->loaded = false;
-    engine->step = 0;
+    engine->cores = 1;
+    for (uint32_t core = 0; core < HIL_MAX_CORES; core++) {
+        engine->mates[core].met = 0;
+        engine->mates[core].step = 0;
+    }
     if (((uintptr_t)program & 3u) != 0u || ((uintptr_t)arena & 3u) != 0u) {
         return HIL_BAD_ARGUMENT;
     }
     const hil_header *header = (const hil_header *)(const void *)program;
-    hil_status status = check_header(header, room, arena_room);
+    hil_status status = check_header(header, room, arena_room, cores);
     if (status == HIL_OK) {
-        status = check_spans(header, header->inputs_at, header->inputs);
-    }
-    if (status == HIL_OK) {
-        status = check_spans(header, header->outputs_at, header->outputs);
+        status = check_body(engine, header);
     }
     if (status != HIL_OK) {
         return status;
-    }
-    hil_extent extent = {0, 0, false};
-    for (uint32_t i = 0; i < header->operators; i++) {
-        engine->step = i;
-        status = check_record(header, i, &extent);
-        if (status != HIL_OK) {
-            return status;
-        }
-    }
-    const hil_step *step = (const hil_step *)(const void *)(program + header->steps_at);
-    for (uint32_t i = 0; i < header->steps; i++) {
-        engine->step = i;
-        if (step[i].kind != HIL_STEP_BOX || step[i].core >= header->cores ||
-            step[i].operator_index >= header->operators ||
-            check_record(header, step[i].operator_index, &extent) != HIL_OK || !box_inside(&step[i].box, &extent)) {
-            return HIL_BAD_STEP;
-        }
     }
     engine->program = program;
     engine->arena = arena;
@@ -142,7 +159,8 @@ hil_status hil_engine_load(hil_engine *engine, const uint8_t *program, uint32_t 
     engine->steps = header->steps;
     engine->inputs = header->inputs;
     engine->outputs = header->outputs;
-    engine->step = 0;
+    engine->cores = header->cores;
+    engine->mates[0].step = 0;
     engine->loaded = true;
     return HIL_OK;
 }

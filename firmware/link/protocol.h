@@ -2,7 +2,7 @@
 #ifndef HIL_PROTOCOL_H
 #define HIL_PROTOCOL_H
 
-#define HIL_LINK_VERSION 1u
+#define HIL_LINK_VERSION 2u
 #define HIL_LINK_HEADER 8u /* version, kind, sequence (2), payload bytes (2), status, zero */
 #define HIL_LINK_CRC 4u
 #define HIL_LINK_MTU 1024u /* the largest payload */

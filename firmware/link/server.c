@@ -48,14 +48,15 @@ static reply on_hello(hil_server *server, uint8_t *out)
                               hil_port_tick_mask(),
                               hil_port_cores(),
                               (uint32_t)server->load_status,
-                              engine->step,
+                              engine->mates[0].step,
                               loaded ? engine->size : 0u,
                               loaded ? engine->crc : 0u,
                               loaded ? engine->arena_size : 0u,
                               server->layout.arena_bytes,
                               loaded ? engine->steps : 0u,
                               loaded ? engine->inputs : 0u,
-                              loaded ? engine->outputs : 0u};
+                              loaded ? engine->outputs : 0u,
+                              loaded ? engine->cores : 0u};
     uint32_t at = 0;
     for (uint32_t i = 0; i < sizeof words / sizeof words[0]; i++, at += 4u) {
         hil_put32(out + at, words[i]);
@@ -126,7 +127,11 @@ static reply on_paint(hil_server *server, const hil_frame *request)
         server->layout.arena[i] = (uint8_t)byte;
     }
     server->paint = byte;
-    hil_port_paint_stacks();
+    server->painting = true;
+    hil_engine_meet(&server->engine, 0);
+    hil_port_paint_stack(0);
+    hil_engine_meet(&server->engine, 0);
+    server->painting = false;
     return done;
 }
 
@@ -139,6 +144,7 @@ static reply on_run(hil_server *server, const hil_frame *request)
     }
     server->first = first;
     server->count = count;
+    server->jitter = hil_get32(request->payload + 12);
     server->result.state = HIL_RUNNING;
     server->result.run = hil_get32(request->payload);
     return done;
@@ -197,7 +203,7 @@ static bool length_fits(const hil_frame *request)
     case HIL_PAINT:
         return request->bytes == 4u;
     case HIL_RUN:
-        return request->bytes == 12u;
+        return request->bytes == 16u;
     case HIL_ECHO:
         return true;
     default:
@@ -266,12 +272,12 @@ static void run(hil_server *server)
     hil_result *result = &server->result;
     const uint64_t started = hil_port_us();
     const uint32_t before = hil_port_ticks();
-    const hil_status status = hil_engine_run(&server->engine, server->first, server->count);
+    const hil_status status = hil_engine_run(&server->engine, server->first, server->count, server->jitter);
     const uint32_t after = hil_port_ticks();
     result->us = hil_port_us() - started;
     result->cycles = whole_cycles(after - before, result->us);
     result->status = (uint32_t)status;
-    result->step = server->engine.step;
+    result->step = server->engine.mates[0].step;
     result->state = HIL_FINISHED;
     hil_send(server->event, HIL_DONE, server->sequence, HIL_LINK_OK,
              put_result(result, server->event + HIL_LINK_HEADER));
@@ -333,30 +339,41 @@ void hil_server_log(hil_server *server, const char *text)
     hil_send(server->event, HIL_LOG, 0, HIL_LINK_OK, bytes);
 }
 
-void hil_server_start(hil_server *server)
+void hil_server_start(hil_server *server, void (*work)(void))
 {
+    const uint32_t cores = hil_port_cores();
+    for (uint32_t core = 0; core < cores; core++) {
+        hil_port_paint_stack(core);
+    }
     hil_port_layout(&server->layout);
     const hil_layout *layout = &server->layout;
     server->load_status = hil_engine_load(&server->engine, layout->program, layout->program_bytes, layout->arena,
-                                          layout->arena_bytes);
+                                          layout->arena_bytes, cores);
+    for (uint32_t core = 1; core < server->engine.cores; core++) {
+        hil_port_start_core(core, work);
+    }
     hil_server_log(server, server->load_status == HIL_OK ? "started" : "started; the program was refused");
 }
 
-void hil_server_fault(hil_server *server, const hil_fault *fault)
+void hil_server_work(hil_server *server, uint32_t core)
 {
-    const uint32_t words[] = {fault->reason, fault->core, server->engine.step, fault->sp, fault->r0,
-                              fault->r1,     fault->r2,   fault->r3,           fault->r12, fault->lr,
-                              fault->pc,     fault->xpsr, fault->exc_return};
-    uint8_t *out = server->event + HIL_LINK_HEADER;
-    for (uint32_t i = 0; i < sizeof words / sizeof words[0]; i++) {
-        hil_put32(out + 4u * i, words[i]);
-    }
     for (;;) {
-        hil_send(server->event, HIL_FAULT, 0, HIL_LINK_OK, (uint32_t)sizeof words);
-        hil_frame request;
-        int32_t byte = -1;
-        do {
-            byte = hil_port_getc();
-        } while (byte < 0 || !hil_receive(&server->receiver, (uint8_t)byte, &request));
+        hil_engine_meet(&server->engine, core);
+        if (server->painting) {
+            hil_port_paint_stack(core);
+        } else {
+            hil_engine_walk(&server->engine, core);
+        }
+        hil_engine_meet(&server->engine, core);
     }
+}
+
+void hil_engine_wait(void)
+{
+    hil_port_wait();
+}
+
+void hil_engine_signal(void)
+{
+    hil_port_signal();
 }

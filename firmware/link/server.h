@@ -22,6 +22,9 @@ typedef struct {
     hil_result result;
     uint32_t paint;         /* the byte that the arena was painted with last */
     uint32_t first, count;  /* of the run to do after this answer */
+    uint32_t jitter;
+    bool painting;          /* what the other cores do at their next meeting: paint their stacks, or run */
+    uint32_t faults[HIL_MAX_CORES]; /* see fault.c; each is written by its core alone */
     bool session;           /* a HELLO came since start */
     uint16_t sequence;      /* of the last request done */
     uint32_t answer_bytes;  /* payload of its answer, kept below */
@@ -34,8 +37,12 @@ typedef struct {
 /* 16 bytes that name this image; the image builder writes them. */
 extern const uint8_t hil_build_id[16];
 
-/* Loads the program and says so on the console. */
-void hil_server_start(hil_server *server);
+/* Core 0: paints the stacks, loads the program, starts the cores that it is for, and says so on the console. `work` is
+ * what they run: it must call hil_server_work. */
+void hil_server_start(hil_server *server, void (*work)(void));
+
+/* Every other core: does its part of what core 0 is asked for. Does not return. */
+void hil_server_work(hil_server *server, uint32_t core);
 
 /* Takes one byte from the console; answers, and runs the engine, when it completes a request. */
 void hil_server_byte(hil_server *server, uint8_t byte);
@@ -50,7 +57,8 @@ typedef struct {
     uint32_t sp, r0, r1, r2, r3, r12, lr, pc, xpsr, exc_return;
 } hil_fault;
 
-/* Reports the fault, now and as the answer to everything that the host ever sends. Does not return. */
+/* Reports the fault, now and as the answer to everything that the host ever sends. Any core may call it: one that is not
+ * in a meeting has the console to itself, and of several that fault only one reports. Does not return. */
 void hil_server_fault(hil_server *server, const hil_fault *fault);
 
 #endif

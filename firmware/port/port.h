@@ -42,8 +42,20 @@ uint32_t hil_port_cores(void);
 void hil_port_layout(hil_layout *layout);
 void hil_port_stack(uint32_t core, hil_stack *stack);
 
-/* Fills the part of every stack that is free now with HIL_STACK_PAINT. */
-void hil_port_paint_stacks(void);
+/* Fills the free part of a core's stack with HIL_STACK_PAINT: all of it, or, of the core that runs this, what lies below
+ * its stack pointer. Never called for another core that has been started: that one paints its own. Nothing has been
+ * painted before main. */
+void hil_port_paint_stack(uint32_t core);
+
+/* The cores. Core 0 starts another by the board's own mechanism; it runs `entry`, which never returns, on its own stack,
+ * which is painted. Data that core 0 wrote before is visible to it. */
+void hil_port_start_core(uint32_t core, void (*entry)(void));
+uint32_t hil_port_core(void); /* the number of the core that runs this */
+/* Waits a little, or until another core signals, without burdening the buses; may return early. A signal that comes
+ * before the wait ends it too. */
+void hil_port_wait(void);
+/* Wakes all cores that wait, once all that this core has stored can be seen. */
+void hil_port_signal(void);
 
 #define HIL_STACK_PAINT 0xa5u
 

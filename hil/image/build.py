@@ -59,12 +59,12 @@ class Image:
     arena_room: int
     """RAM that is left for a program's arena."""
 
-    def stack_bound(self, leave_out: Iterable[str] = ()) -> StackBound:
-        """The deepest that core 0's stack can get, without the functions in `leave_out` (kernels that do not run).
+    def stack_bound(self, leave_out: Iterable[str] = (), *, core: int = 0) -> StackBound:
+        """The deepest that a core's stack can get, without the functions in `leave_out` (kernels that do not run).
 
         Fault handlers come on top of it, but only after a failure: they are not part of the bound.
         """
-        return worst_stack(Elf(self.elf), "hil_reset", frozenset(leave_out))
+        return worst_stack(Elf(self.elf), "hil_worker" if core else "hil_reset", frozenset(leave_out))
 
     def symbolize(self, address: int) -> str:
         """`function+offset` of a code address, for fault reports."""

@@ -15,6 +15,7 @@ from hil.link.framing import MAX_PAYLOAD, VERSION
 ANSWER = 0x80
 _MAX_TENSORS = 4096
 _MAX_CORES = 64
+_HELLO_BYTES = 108
 
 
 class BadMessage(Exception):
@@ -73,6 +74,7 @@ ENGINE_TEXT = {
     9: "a step is wrong",
     10: "the program needs a larger arena than the board has",
     11: "a wrong argument",
+    12: "the program is for more cores than the board has",
 }
 
 
@@ -110,6 +112,8 @@ class Hello:
     steps: int
     input_count: int
     output_count: int
+    program_cores: int
+    """Cores that the program is for; 0 if it was refused."""
     build_id: str
     """32 hex digits; `Image.build_id` has the same."""
     board: str
@@ -196,24 +200,26 @@ def words(payload: bytes, count: int) -> tuple[int, ...]:
 
 def decode_hello(payload: bytes) -> Hello:
     """HELLO's answer, without the tensors."""
-    if len(payload) != 104:
-        raise BadMessage(f"HELLO has {len(payload)} bytes, not 104")
-    version, *w = words(payload[:56], 14)
+    if len(payload) != _HELLO_BYTES:
+        raise BadMessage(f"HELLO has {len(payload)} bytes, not {_HELLO_BYTES}")
+    version, *w = words(payload[:60], 15)
     if version != VERSION:
         raise BadMessage(f"protocol version {version}, not {VERSION}")
-    mtu, clock_hz, tick_mask, cores, load_status, load_step, size, crc, needed, room, steps, inputs, outputs = w
-    name = payload[72:104].rstrip(b"\0")
+    mtu, clock_hz, tick_mask, cores, load_status, load_step, size, crc, needed, room, steps, inputs, outputs, team = w
+    name = payload[76:108].rstrip(b"\0")
     if not 64 <= mtu <= MAX_PAYLOAD or clock_hz == 0 or not 1 <= cores <= _MAX_CORES:
         raise BadMessage(f"mtu {mtu}, clock {clock_hz} Hz, {cores} cores")
     if tick_mask == 0 or tick_mask & (tick_mask + 1):
         raise BadMessage(f"tick mask {tick_mask:#x}")
+    if team > cores or (load_status == 0) != (team > 0):
+        raise BadMessage(f"a program for {team} of {cores} cores, load status {load_status}")
     if max(inputs, outputs) > _MAX_TENSORS or (load_status == 0 and needed > room):
         raise BadMessage(f"{inputs} inputs, {outputs} outputs, arena {needed} of {room}")
     if not name or not name.isascii() or not name.decode("ascii").isprintable():
         raise BadMessage("a board's name that is not text")
     return Hello(
         mtu, clock_hz, tick_mask, cores, load_status, load_step, size, crc, needed, room, steps, inputs, outputs,
-        payload[56:72].hex(), name.decode("ascii"),
+        team, payload[60:76].hex(), name.decode("ascii"),
     )  # fmt: skip
 
 

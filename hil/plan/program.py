@@ -160,6 +160,8 @@ def decode(data: bytes) -> Program:
                 raise PlanError(f"{span} lies outside of the arena of {arena} bytes")
         return found
 
+    if not cores:
+        raise PlanError("the program is for no core")
     records = []
     for at in words(ops_at, n_ops):
         kind, length = words(at, 2)

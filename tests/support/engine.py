@@ -17,9 +17,12 @@ import numpy as np
 from hil.cache import digest, entry, tree_digest
 from hil.image.toolchain import zig
 from hil.paths import FIRMWARE
+from hil.plan.program import Barrier, decode
 
 ENGINE = FIRMWARE / "engine"
 _RUNNER = Path(__file__).with_name("native_runner.c")
+_TEAM = Path(__file__).with_name("native_team.c")
+MAX_CORES = 8
 _FLAGS = ["-std=c11", "-g", "-Wall", "-Wextra", "-Werror", "-Wconversion", "-Wshadow", f"-I{ENGINE}"]
 
 
@@ -27,12 +30,22 @@ def sources() -> list[Path]:
     return sorted(ENGINE.rglob("*.c"))
 
 
+class _Job(ctypes.Structure):
+    _fields_ = tuple((name, ctypes.c_uint32) for name in ("first", "end", "jitter"))
+
+
+class _Mate(ctypes.Structure):
+    _fields_ = tuple((name, ctypes.c_uint32) for name in ("met", "step"))
+
+
 class _Engine(ctypes.Structure):
     _fields_ = (
         ("program", ctypes.c_void_p),
         ("arena", ctypes.c_void_p),
-        *((name, ctypes.c_uint32) for name in ("size", "arena_size", "crc", "steps", "inputs", "outputs", "step")),
+        *((name, ctypes.c_uint32) for name in ("size", "arena_size", "crc", "steps", "inputs", "outputs", "cores")),
         ("loaded", ctypes.c_bool),
+        ("job", _Job),
+        ("mates", _Mate * MAX_CORES),
     )
 
 
@@ -47,22 +60,24 @@ def library() -> ctypes.CDLL:
 
     def make(folder: Path) -> None:
         flags = ["-O1", "-shared", "-fPIC", "-fsanitize=undefined", "-fsanitize-trap=undefined"]
-        compiler.run([*flags, *_FLAGS, *sources(), "-o", folder / "engine.so"], what="building the engine natively")
+        compiler.run(
+            [*flags, *_FLAGS, *sources(), _TEAM, "-o", folder / "engine.so"], what="building the engine natively"
+        )
 
-    key = digest("engine.so/1", compiler.version, tree_digest(ENGINE))
+    key = digest("engine.so/2", compiler.version, tree_digest(ENGINE, _TEAM, _TEAM.with_suffix(".h")))
     return ctypes.CDLL(str(entry("test-engine", key, make) / "engine.so"))
 
 
 class NativeEngine:
     """One loaded program on this machine, with an arena and a program copy of exactly the needed size."""
 
-    def __init__(self, program: bytes, arena_bytes: int) -> None:
+    def __init__(self, program: bytes, arena_bytes: int, cores: int = MAX_CORES) -> None:
         self.lib = library()
         self.engine = _Engine()
         self.program = ctypes.create_string_buffer(program, max(len(program), 1))
         self.arena = (ctypes.c_uint8 * max(arena_bytes, 1))(*[0xA5] * max(arena_bytes, 1))
         self.status = self.lib.hil_engine_load(
-            ctypes.byref(self.engine), self.program, len(program), self.arena, arena_bytes
+            ctypes.byref(self.engine), self.program, len(program), self.arena, arena_bytes, cores
         )
 
     def _span(self, function: str, index: int) -> _Span:
@@ -70,16 +85,30 @@ class NativeEngine:
         assert getattr(self.lib, function)(ctypes.byref(self.engine), index, ctypes.byref(span)) == 0
         return span
 
-    def run(self, inputs: Sequence[np.ndarray]) -> tuple[bytes, ...]:
-        """One inference; gives the outputs' bytes."""
-        assert self.status == 0, f"load status {self.status} at {self.engine.step}"
+    def run(self, inputs: Sequence[np.ndarray], *, jitter: int = 0, order: Sequence[int] = ()) -> tuple[bytes, ...]:
+        """One inference; gives the outputs' bytes. Each core is a thread, and `jitter` seeds their delays.
+
+        With `order` there is one thread: between two barriers all steps of core `order[0]` run, then of `order[1]`...
+        """
+        assert self.status == 0, f"load status {self.status} at {self.engine.mates[0].step}"
         for index, value in enumerate(inputs):
             span, data = self._span("hil_engine_input", index), value.tobytes()
             assert span.bytes == len(data)
             ctypes.memmove(ctypes.addressof(self.arena) + span.offset, data, len(data))
-        assert self.lib.hil_engine_run(ctypes.byref(self.engine), 0, 0) == 0
+        if order:
+            self._run_in_order(order)
+        else:
+            assert self.lib.team_run(ctypes.byref(self.engine), jitter) == 0
         spans = [self._span("hil_engine_output", k) for k in range(self.engine.outputs)]
         return tuple(bytes(self.arena[s.offset : s.offset + s.bytes]) for s in spans)
+
+    def _run_in_order(self, order: Sequence[int]) -> None:
+        steps = decode(self.program.raw[: self.engine.size]).steps
+        barriers = [i for i, step in enumerate(steps) if isinstance(step, Barrier)]
+        for first, end in zip([0, *(i + 1 for i in barriers)], [*barriers, len(steps)], strict=True):
+            self.engine.job = _Job(first, end, 0)
+            for core in order:
+                self.lib.hil_engine_walk(ctypes.byref(self.engine), core)
 
 
 def sanitizing_compiler() -> str | None:
@@ -96,10 +125,19 @@ def _sanitized_runner() -> Path:
     def make(folder: Path) -> None:
         flags = ["-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
         subprocess.run(
-            [compiler, *flags, *_FLAGS, *map(str, sources()), str(_RUNNER), "-o", str(folder / "runner")], check=True
+            [
+                compiler,
+                *flags,
+                *_FLAGS,
+                *map(str, [*sources(), _TEAM, _RUNNER]),
+                "-pthread",
+                "-o",
+                str(folder / "runner"),
+            ],
+            check=True,
         )
 
-    return entry("test-runner", digest("runner/1", version, tree_digest(ENGINE, _RUNNER)), make) / "runner"
+    return entry("test-runner", digest("runner/2", version, tree_digest(ENGINE, _RUNNER, _TEAM)), make) / "runner"
 
 
 def run_sanitized(program: bytes, arena_bytes: int, inputs: bytes) -> tuple[int, int, bytes]:

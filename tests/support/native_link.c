@@ -1,5 +1,6 @@
 /* The device's side of the link on this machine: a port of memory buffers, and a kernel that shows when it ran twice.
  * Everything else is the firmware's own code. */
+#include <stdlib.h>
 #include <string.h>
 #ifdef STANDALONE
 #include <stdio.h>
@@ -86,9 +87,27 @@ void hil_port_stack(uint32_t core, hil_stack *stack)
     stack->bytes = STACK;
 }
 
-void hil_port_paint_stacks(void)
+void hil_port_paint_stack(uint32_t core)
 {
-    memset(stacks, HIL_STACK_PAINT, sizeof stacks);
+    memset(stacks[core], HIL_STACK_PAINT, STACK);
+}
+
+/* The programs here are for one core: nobody to start, to wait for or to wake. */
+void hil_port_start_core(uint32_t core, void (*entry)(void))
+{
+    (void)core;
+    (void)entry;
+    abort();
+}
+
+void hil_port_wait(void)
+{
+    abort();
+}
+
+void hil_port_signal(void)
+{
+    abort();
 }
 
 hil_status hil_check_kernel(const hil_limits *limits, const hil_record *record, hil_extent *extent)
@@ -124,8 +143,7 @@ void device_start(const uint8_t *bytes, uint32_t count, uint64_t us_a_step)
     program_bytes = count;
     step_us = us_a_step;
     out_used = 0;
-    hil_port_paint_stacks();
-    hil_server_start(&server);
+    hil_server_start(&server, NULL);
 }
 
 void device_feed(const uint8_t *bytes, uint32_t count)

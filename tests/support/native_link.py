@@ -22,7 +22,7 @@ WORK = 2048
 
 
 def _sources() -> list[Path]:
-    engine = [FIRMWARE / "engine" / name for name in ("crc32.c", "load.c", "executor.c")]
+    engine = [FIRMWARE / "engine" / name for name in ("crc32.c", "load.c", "executor.c", "team.c")]
     return [*engine, *sorted((FIRMWARE / "link").glob("*.c")), _PORT]
 
 
@@ -49,7 +49,7 @@ def library() -> ctypes.CDLL:
         flags += ["-Wall", "-Wextra", "-Werror", "-Wconversion", "-Wshadow"]
         compiler.run([*flags, *_include(), *_sources(), "-o", folder / "link.so"], what="building the link natively")
 
-    key = digest("link.so/2", compiler.version, tree_digest(FIRMWARE / "engine", FIRMWARE / "link", _PORT))
+    key = digest("link.so/3", compiler.version, tree_digest(FIRMWARE / "engine", FIRMWARE / "link", _PORT))
     return ctypes.CDLL(str(entry("test-link", key, make) / "link.so"))
 
 

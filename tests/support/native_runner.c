@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "hil_engine.h"
+#include "native_team.h"
 
 static uint8_t *slurp(const char *path, uint32_t *size)
 {
@@ -38,7 +38,7 @@ int main(int argc, char **argv)
     memset(arena, 0xa5, arena_size);
     hil_engine engine;
     memset(&engine, 0, sizeof engine);
-    hil_status status = hil_engine_load(&engine, program, size, arena, arena_size);
+    hil_status status = hil_engine_load(&engine, program, size, arena, arena_size, HIL_MAX_CORES);
     for (uint32_t i = 0, at = 0; status == HIL_OK && i < engine.inputs; i++) {
         hil_span span;
         status = hil_engine_input(&engine, i, &span);
@@ -49,13 +49,13 @@ int main(int argc, char **argv)
         at += span.bytes;
     }
     if (status == HIL_OK) {
-        status = hil_engine_run(&engine, 0, 0);
+        status = team_run(&engine, 0);
     }
     FILE *out = fopen(argv[3], "wb");
     if (out == NULL) {
         return 94;
     }
-    const uint32_t head[2] = {(uint32_t)status, engine.step};
+    const uint32_t head[2] = {(uint32_t)status, engine.mates[0].step};
     fwrite(head, sizeof head, 1, out);
     fwrite(arena, 1, arena_size, out);
     fclose(out);

@@ -43,15 +43,16 @@ void hil_port_stack(uint32_t core, hil_stack *stack)
     stack->bytes = HIL_STACK_BYTES;
 }
 
-void hil_port_paint_stacks(void)
+void hil_port_paint_stack(uint32_t core)
 {
-    uintptr_t free_end = 0;
-    __asm__ volatile("mov %0, sp" : "=r"(free_end));
-    /* Byte by byte through volatile: no call that would need the stack below. */
-    for (volatile uint8_t *at = __hil_stack0_bottom; (uintptr_t)at < free_end; at++) {
-        *at = HIL_STACK_PAINT;
+    hil_stack stack;
+    hil_port_stack(core, &stack);
+    uintptr_t end = (uintptr_t)stack.low + stack.bytes;
+    if (core == hil_port_core()) {
+        __asm__ volatile("mov %0, sp" : "=r"(end));
     }
-    for (volatile uint8_t *at = __hil_stack1_bottom; at < __hil_stack1_bottom + HIL_STACK_BYTES; at++) {
+    /* Byte by byte through volatile: no call that would need the stack below. */
+    for (volatile uint8_t *at = stack.low; (uintptr_t)at < end; at++) {
         *at = HIL_STACK_PAINT;
     }
 }

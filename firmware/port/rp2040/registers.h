@@ -36,6 +36,11 @@ enum {
     RESET_TIMER = 1 << 21,
     RESET_UART0 = 1 << 22,
 
+    /* Section 2.13 */
+    PSM_FORCE_OFF = 0x40010004,
+    PSM_DONE = 0x4001000c,
+    PSM_CORE1 = 1 << 16,
+
     /* Section 2.15 */
     CLK_REF_CTRL = 0x40008030,
     CLK_REF_DIV = 0x40008034,
@@ -95,6 +100,11 @@ enum {
 
 /* Single-cycle IO (section 2.3.1) and the processor's own registers (section 2.4.8). */
 #define SIO_CPUID 0xd0000000u
+#define SIO_FIFO_STATUS 0xd0000050u
+#define SIO_FIFO_WRITE 0xd0000054u
+#define SIO_FIFO_READ 0xd0000058u
+#define SIO_FIFO_HAS_WORD 1u
+#define SIO_FIFO_HAS_ROOM 2u
 #define SYST_CSR 0xe000e010u
 #define SYST_RVR 0xe000e014u
 #define SYST_CVR 0xe000e018u

@@ -63,6 +63,7 @@ static void fill(uint32_t *from, const uint32_t *end, uint32_t value)
 
 __attribute__((noreturn)) static void hil_reset(void)
 {
+    rp2040_reset_core1(); /* before memory changes that it may still use */
     const uint32_t *from = __hil_data_load;
     for (volatile uint32_t *to = __hil_data_start; to < __hil_data_end; to++) {
         *to = *from++;
@@ -72,7 +73,6 @@ __attribute__((noreturn)) static void hil_reset(void)
     release(RESET_IO_BANK0 | RESET_PADS_BANK0);
     rp2040_start_clock_counters();
     rp2040_start_console();
-    hil_port_paint_stacks();
     main();
     for (;;) {
     }
@@ -85,7 +85,7 @@ __attribute__((used, noreturn)) void rp2040_fault(const uint32_t *frame, uint32_
     __asm__ volatile("mrs %0, ipsr" : "=r"(number));
     const hil_fault fault = {
         .reason = number == 3u ? HIL_HARD_FAULT : number == 2u ? HIL_NMI : HIL_OTHER_EXCEPTION,
-        .core = *reg(SIO_CPUID),
+        .core = hil_port_core(),
         .sp = (uint32_t)(uintptr_t)(frame + 8),
         .r0 = frame[0],
         .r1 = frame[1],

@@ -1,0 +1,59 @@
+/* The cores that run one program together: where they meet, and how each walks the steps. */
+#include "kernel.h"
+#include "kernels/kernels.h"
+#include "order.h"
+
+/* No read-modify-write, which Cortex-M0+ lacks: every core counts the meetings it came to in a word that it alone
+ * writes, and waits until all others have come to as many. Counts may wrap; two cores are never two meetings apart.
+ *
+ * Order: the release makes what this core wrote before the meeting visible before its count; the acquire of each
+ * other core's count makes what that core wrote visible here. So all see after a meeting what any wrote before it, and
+ * nobody overwrites after it what another still reads before it. */
+void hil_engine_meet(hil_engine *engine, uint32_t core)
+{
+    const uint32_t mine = engine->mates[core].met + 1u;
+    hil_store_release(&engine->mates[core].met, mine);
+    if (engine->cores > 1u) {
+        hil_engine_signal();
+    }
+    for (uint32_t other = 0; other < engine->cores; other++) {
+        while (hil_load_acquire(&engine->mates[other].met) - mine > 0x7fffffffu) {
+            hil_engine_wait();
+        }
+    }
+}
+
+/* Delays by 0 to 255 rounds, the same for the same seed, core and step. Constants: Numerical Recipes' generator. */
+static void dawdle(uint32_t seed, uint32_t core, uint32_t step)
+{
+    uint32_t state = seed;
+    state = state * 1664525u + 1013904223u + core;
+    state = state * 1664525u + 1013904223u + step;
+    state = state * 1664525u + 1013904223u;
+    for (volatile uint32_t left = state >> 24; left > 0u; left--) {
+    }
+}
+
+void hil_engine_walk(hil_engine *engine, uint32_t core)
+{
+    const hil_header *header = (const hil_header *)(const void *)engine->program;
+    const hil_step *steps = (const hil_step *)(const void *)(engine->program + header->steps_at);
+    const uint32_t *records = (const uint32_t *)(const void *)(engine->program + header->operators_at);
+    const hil_memory memory = {engine->program, engine->arena};
+    const hil_job job = engine->job;
+    for (uint32_t i = job.first; i < job.end; i++) {
+        if (steps[i].kind == HIL_STEP_BOX && steps[i].core != core) {
+            continue;
+        }
+        engine->mates[core].step = i;
+        if (job.jitter != 0u) {
+            dawdle(job.jitter, core, i);
+        }
+        if (steps[i].kind == HIL_STEP_BARRIER) {
+            hil_engine_meet(engine, core);
+        } else {
+            const uint32_t at = records[steps[i].operator_index];
+            hil_run_kernel(&memory, (const hil_record *)(const void *)(engine->program + at), &steps[i].box);
+        }
+    }
+}
