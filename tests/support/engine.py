@@ -60,9 +60,8 @@ def library() -> ctypes.CDLL:
 
     def make(folder: Path) -> None:
         flags = ["-O1", "-shared", "-fPIC", "-fsanitize=undefined", "-fsanitize-trap=undefined"]
-        compiler.run(
-            [*flags, *_FLAGS, *sources(), _TEAM, "-o", folder / "engine.so"], what="building the engine natively"
-        )
+        made = ["-o", folder / "engine.so"]
+        compiler.run([*flags, *_FLAGS, *sources(), _TEAM, *made], what="building the engine natively")
 
     key = digest("engine.so/2", compiler.version, tree_digest(ENGINE, _TEAM, _TEAM.with_suffix(".h")))
     return ctypes.CDLL(str(entry("test-engine", key, make) / "engine.so"))
@@ -123,19 +122,9 @@ def _sanitized_runner() -> Path:
     version = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=True).stdout
 
     def make(folder: Path) -> None:
-        flags = ["-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
-        subprocess.run(
-            [
-                compiler,
-                *flags,
-                *_FLAGS,
-                *map(str, [*sources(), _TEAM, _RUNNER]),
-                "-pthread",
-                "-o",
-                str(folder / "runner"),
-            ],
-            check=True,
-        )
+        flags = ["-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-pthread", *_FLAGS]
+        given = [str(source) for source in (*sources(), _TEAM, _RUNNER)]
+        subprocess.run([compiler, *flags, *given, "-o", str(folder / "runner")], check=True)
 
     return entry("test-runner", digest("runner/2", version, tree_digest(ENGINE, _RUNNER, _TEAM)), make) / "runner"
 

@@ -12,8 +12,8 @@ _ADD_ONE = Blob(bytes((i + 1) % 256 for i in range(256)))
 
 
 def relay(cores: int, rounds: int, *, size: int = 8, barrier: bool = True, idle: int = -1) -> Program:
-    """Two buffers of one row a core, `size` bytes each, and each round copies one into the other plus one, rotated: core
-    k writes row k from the row that core k + 1 wrote in the round before. The result is the input plus `rounds`,
+    """Two buffers of one row a core, `size` bytes each; each round copies one into the other plus one, rotated: core k
+    writes row k from the row that core k + 1 wrote in the round before. The result is the input plus `rounds`,
     rotated by `rounds` rows. Without a barrier between the rounds, it is not.
     Core `idle` has nothing to do.
     """

@@ -127,7 +127,7 @@ PROGRAM = DEPLOYMENT.plan.program
 HELLO = Hello(
     mtu=1024, clock_hz=125_000_000, tick_mask=0xFF_FFFF, cores=2, load_status=0, load_step=0,
     program_bytes=len(PROGRAM.data), program_crc=PROGRAM.crc, arena_needed=PROGRAM.arena_bytes, arena_room=200_000,
-    steps=2, input_count=1, output_count=1, build_id=DEPLOYMENT.image.build_id, board="rp2040",
+    steps=2, input_count=1, output_count=1, program_cores=1, build_id=DEPLOYMENT.image.build_id, board="rp2040",
 )  # fmt: skip
 
 
