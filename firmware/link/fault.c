@@ -2,28 +2,27 @@
 #include "order.h"
 #include "server.h"
 
-/* The states of hil_server.faults. */
 enum { NO_FAULT = 0, STANDS = 1, REPORTS = 2, SILENT = 3 };
 
-/* True for one core of those that fault. No read-modify-write: a core says that it stands, and looks at the others.
- * The fence lets at least the later of two see the other: so never two report. A lower core has precedence; a higher
- * one that may have looked before this one stood makes up its mind within a few instructions. */
-static bool is_first(hil_server *server, uint32_t core)
+/* No read-modify-write: a core says that it stands, and looks at the others. The fence lets at least the later of two
+ * see the other, so never two report. A lower core has precedence; a higher one that may have looked before this one
+ * stood makes up its mind within a few instructions. */
+bool hil_first_fault(uint32_t *states, uint32_t cores, uint32_t core)
 {
     bool first = true;
-    hil_store_release(&server->faults[core], STANDS);
-    hil_fence(); /* stored before the others' states are loaded */
-    for (uint32_t other = 0; other < server->engine.cores; other++) {
+    hil_store_release(&states[core], STANDS);
+    hil_fence(); /* that store can be seen before the others' states are loaded */
+    for (uint32_t other = 0; other < cores; other++) {
         if (other == core) {
             continue;
         }
-        uint32_t state = hil_load_acquire(&server->faults[other]);
+        uint32_t state = hil_load_acquire(&states[other]);
         while (other > core && state == STANDS) {
-            state = hil_load_acquire(&server->faults[other]);
+            state = hil_load_acquire(&states[other]);
         }
         first = first && (other < core ? state == NO_FAULT : state != REPORTS);
     }
-    hil_store_release(&server->faults[core], first ? REPORTS : SILENT);
+    hil_store_release(&states[core], first ? REPORTS : SILENT);
     return first;
 }
 
@@ -31,7 +30,7 @@ void hil_server_fault(hil_server *server, const hil_fault *fault)
 {
     /* Another core is in a meeting, or will be: it has nothing to send before this core comes there too. */
     const uint32_t core = fault->core < HIL_MAX_CORES ? fault->core : 0u;
-    if (!is_first(server, core)) {
+    if (!hil_first_fault(server->faults, server->engine.cores, core)) {
         for (;;) {
             hil_port_wait();
         }

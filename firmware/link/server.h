@@ -24,7 +24,7 @@ typedef struct {
     uint32_t first, count;  /* of the run to do after this answer */
     uint32_t jitter;
     bool painting;          /* what the other cores do at their next meeting: paint their stacks, or run */
-    uint32_t faults[HIL_MAX_CORES]; /* see fault.c; each is written by its core alone */
+    uint32_t faults[HIL_MAX_CORES]; /* see hil_first_fault */
     bool session;           /* a HELLO came since start */
     uint16_t sequence;      /* of the last request done */
     uint32_t answer_bytes;  /* payload of its answer, kept below */
@@ -49,6 +49,9 @@ void hil_server_byte(hil_server *server, uint8_t byte);
 
 /* Sends a line of text, cut at HIL_LINK_EVENT bytes, beside the answers. */
 void hil_server_log(hil_server *server, const char *text);
+
+/* True for exactly one of the cores that fault, of `cores`: that one reports. `states`, one a core, begin as 0. */
+bool hil_first_fault(uint32_t *states, uint32_t cores, uint32_t core);
 
 /* The registers of a fault, as the exception frame has them. */
 typedef struct {
