@@ -23,14 +23,14 @@ void hil_engine_meet(hil_engine *engine, uint32_t core)
     }
 }
 
-/* Delays by 0 to 255 rounds, the same for the same seed, core and step. Constants: Numerical Recipes' generator. */
+/* Delays by 0 to 255 rounds, the same for the same seed, core and step. They are mixed as MurmurHash3 ends (Appleby): a
+ * linear generator would keep two cores at the same distance from step to step. */
 static void dawdle(uint32_t seed, uint32_t core, uint32_t step)
 {
-    uint32_t state = seed;
-    state = state * 1664525u + 1013904223u + core;
-    state = state * 1664525u + 1013904223u + step;
-    state = state * 1664525u + 1013904223u;
-    for (volatile uint32_t left = state >> 24; left > 0u; left--) {
+    uint32_t state = seed * 0x9e3779b9u + core;
+    state = (state ^ state >> 16) * 0x85ebca6bu + step;
+    state = (state ^ state >> 13) * 0xc2b2ae35u;
+    for (volatile uint32_t left = (state ^ state >> 16) & 255u; left > 0u; left--) {
     }
 }
 

@@ -185,8 +185,9 @@ void core_run(Core *core, uint64_t budget)
     core->budget = budget;
     core->stop = STOP_NONE;
     core->trap = -1;
-    core->have = false; /* memory may have changed since */
-    core->spun = false;
+    const uint64_t others = core->machine->core[1 - core->index].effects;
+    if (others != core->seen) core->have = core->spun = false; /* memory may have changed since */
+    core->seen = others;
     uc_err error = uc_emu_start(core->uc, core->pc | 1u, nowhere(core), 0, 0);
     uint32_t pc = 0;
     uc_reg_read(core->uc, UC_ARM_REG_PC, &pc);

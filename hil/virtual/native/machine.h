@@ -83,6 +83,7 @@ typedef struct Core {
     bool have, spun;
     uint32_t snap_pc;
     uint64_t snap_cycles, snap_instructions, stable, effects, spun_effects, spun_stable;
+    uint64_t seen; /* the other core's effects when this one ran last */
     uint32_t snap[SNAP];
 
     SysTick systick;
