@@ -162,7 +162,7 @@ def test_a_log_line_cannot_drive_the_terminal() -> None:
     assert "?[2Jhello??" in [text.replace("�", "?") for text in link.log]
 
 
-payloads = st.one_of(st.binary(max_size=120), st.just(bytes(104)), st.just(bytes(32)), st.just(b"\xff" * 104))
+payloads = st.one_of(st.binary(max_size=120), st.just(bytes(108)), st.just(bytes(32)), st.just(b"\xff" * 108))
 
 
 @settings(max_examples=150, deadline=None)

@@ -70,6 +70,16 @@ def test_counts_repeat_and_delays_cost_time(image: Image) -> None:
         assert min(delayed) > max(plain)
 
 
+def test_a_barrier_costs_about_a_microsecond(toolchain: str) -> None:
+    """Counted, not timed: 125 cycles are one. A core that wakes late, or in another's future, would show here."""
+
+    def cycles(barrier: bool) -> int:
+        with running(built(relay(2, 100, size=SIZE, barrier=barrier), toolchain)) as link:
+            return link.run().cycles
+
+    assert 50 < (cycles(True) - cycles(False)) / 99 < 200
+
+
 def test_each_core_has_a_stack_that_is_measured_and_below_its_bound(image: Image) -> None:
     with running(image) as link:
         for _ in range(2):
