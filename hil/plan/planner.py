@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from hil.board import Board, Cost
@@ -10,8 +10,9 @@ from hil.errors import BoardFileError, DoesNotFit, UnsupportedModel
 from hil.model.graph import Graph
 from hil.plan.lower import Job, Lowered, lower
 from hil.plan.memory import Layout, allocate
-from hil.plan.program import Program, Span, Step, encode
+from hil.plan.program import Program, Span, encode
 from hil.plan.records import Act
+from hil.plan.schedule import operator_bounds, schedule
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,8 @@ class Plan:
     kernels: frozenset[str]
     operators: tuple[int, ...]
     layers: tuple[Layer, ...]
+    bounds: Mapping[int, float]
+    """By graph operator: the speed-up over one core that its tiling allows at most."""
     layout: Layout
     tightest: Tightest
     macs: int
@@ -110,40 +113,42 @@ class Plan:
                 )
 
 
-def plan(graph: Graph, board: Board, *, in_place: bool = True) -> Plan:
-    """Plan `graph` for one core of one `board`. Raises `UnsupportedModel` or `MalformedModel`."""
+def plan(graph: Graph, board: Board, *, cores: int = 1, in_place: bool = True) -> Plan:
+    """Plan `graph` for `cores` cores of one `board`. Raises `UnsupportedModel` or `MalformedModel`."""
     lowered = lower(graph)
     layout = allocate(graph, lowered, in_place=in_place)
     _check_edges(graph, layout)
     records = [job.record.placed(layout.place) for job in lowered.jobs]
-    steps = [Step(index, record.extent().whole()) for index, record in enumerate(records)]
+    for record in records:
+        _check_cost(board, record.COST)
+    timed = schedule(graph, lowered.jobs, records, layout, board, cores)
     program = encode(
-        records, steps, _spans(graph, layout, graph.inputs), _spans(graph, layout, graph.outputs),
-        arena_bytes=layout.arena_bytes,
+        records, timed.steps, _spans(graph, layout, graph.inputs), _spans(graph, layout, graph.outputs),
+        arena_bytes=layout.arena_bytes, cores=cores,
     )  # fmt: skip
-    works = [record.work(step.box) for record, step in zip(records, steps, strict=True)]
-    costs = [_cost(board, record.COST) for record in records]
-    cycles = sum(c.per_mac * w.macs + c.per_output * w.outputs for c, w in zip(costs, works, strict=True))
-    weighted = {"conv", "depthwise"}
     return Plan(
         graph=graph,
         board=board,
-        cores=1,
+        cores=cores,
         program=program,
         kernels=frozenset(record.NAME for record in records),
         operators=tuple(job.operator for job in lowered.jobs),
-        layers=_layers(graph, lowered, layout),
+        layers=_layers(graph, lowered, layout, timed.ends),
+        bounds=operator_bounds(lowered.jobs, timed.tilings),
         layout=layout,
         tightest=_tightest(graph, lowered.jobs, layout),
-        macs=sum(w.macs for w, r in zip(works, records, strict=True) if r.COST in weighted),
-        cycles=round(cycles + board.step_cost * len(steps)),
+        macs=sum(r.work(r.extent().whole()).macs for r in records if r.COST in _WEIGHTED),
+        cycles=round(timed.cycles),
     )
 
 
-def _cost(board: Board, kernel: str) -> Cost:
+_WEIGHTED = {"conv", "depthwise"}
+"""Kernels whose work is multiply-accumulates with weights: what a model's MACs are counted by."""
+
+
+def _check_cost(board: Board, kernel: str) -> None:
     if kernel not in board.costs:
         raise BoardFileError(f"{board.name}.toml: cost.{kernel}: missing; this model needs it")
-    return board.costs[kernel]
 
 
 def _check_edges(graph: Graph, layout: Layout) -> None:
@@ -158,15 +163,15 @@ def _spans(graph: Graph, layout: Layout, tensors: Sequence[int]) -> list[Span]:
     return [Span(layout.offsets[t], graph.tensors[t].bytes) for t in tensors]
 
 
-def _layers(graph: Graph, lowered: Lowered, layout: Layout) -> tuple[Layer, ...]:
+def _layers(graph: Graph, lowered: Lowered, layout: Layout, ends: Sequence[int]) -> tuple[Layer, ...]:
     """Every operator's outputs, by the step that completes them; a renaming is complete when what it names is."""
-    last_of = {job.operator: j for j, job in enumerate(lowered.jobs)}
+    last_end = {job.operator: ends[j] for j, job in enumerate(lowered.jobs)}
     done: dict[int, int] = dict.fromkeys(graph.inputs, 0)
     layers = []
     for operator in graph.operators:
         for tensor in operator.outputs:
             named = lowered.aliases.get(tensor)
-            done[tensor] = done.get(named.tensor, 0) if isinstance(named, Act) else last_of.get(operator.index, -1) + 1
+            done[tensor] = done.get(named.tensor, 0) if isinstance(named, Act) else last_end.get(operator.index, 0)
             if tensor in layout.offsets:
                 span = Span(layout.offsets[tensor], graph.tensors[tensor].bytes)
                 layers.append(Layer(tensor, operator.index, done[tensor], span))
