@@ -22,10 +22,13 @@ class Model:
     path: Path
     zoo: ZooModel | None = None
 
-    def limits(self, board: str) -> Limits:
-        """The recorded limits on a board; none for a model that has none recorded."""
+    def limits(self, board: str, cores: int = 1) -> Limits:
+        """The recorded limits on a board; none for a model that has none recorded.
+
+        They are of one core. More cores may not be slower, but each has a stack more.
+        """
         found = self.zoo.limits.get(board) if self.zoo else None
-        return Limits(found.latency_us, found.ram_bytes) if found else NO_LIMITS
+        return Limits(found.latency_us, found.ram_bytes if cores == 1 else None) if found else NO_LIMITS
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,34 @@ def board_names(values: Sequence[str]) -> tuple[str, ...]:
     for name in names:
         boards.load(name)
     return tuple(dict.fromkeys(names))
+
+
+def core_counts(text: str, board: str) -> tuple[int, ...]:
+    """Numbers of cores from `--hil-cores`, such as '1,2,all', on a board. Raises `UsageError`.
+
+    A number that the board does not have is left out where another board of the run may have it; `cases` sees to it
+    that none is left without any.
+    """
+    most = boards.load(board).cores
+    counts = []
+    for word in filter(None, (part.strip() for part in text.split(","))):
+        if word != "all" and not (word.isascii() and word.isdecimal() and int(word) > 0):
+            raise UsageError(f"--hil-cores {text!r}: {word!r} is neither a number above 0 nor 'all'")
+        counts.append(most if word == "all" else int(word))
+    if not counts:
+        raise UsageError("--hil-cores names no number of cores", hint="--hil-cores 1,all")
+    return tuple(sorted({count for count in counts if count <= most}))
+
+
+def cases(models: Sequence[Model], names: Sequence[str], cores: str) -> tuple[Case, ...]:
+    """Every model on every board with every number of cores. Raises `UsageError` where a board is left with none."""
+    found: list[Case] = []
+    for name in names:
+        counts = core_counts(cores, name)
+        if not counts:
+            raise UsageError(f"--hil-cores {cores}: {name} has {boards.load(name).cores} cores", hint="--hil-cores all")
+        found += [Case(model, name, count) for model in models for count in counts]
+    return tuple(found)
 
 
 def models(paths: Sequence[Path], zoos: Sequence[Path], *, builtin: bool) -> tuple[Model, ...]:

@@ -83,15 +83,15 @@ def plan_for(
     board = boards.load(board_name)
     _check_counts(board, cores, nodes)
     say(f"planning {graph.name} for {board.name}")
-    made = plan(graph, board)
+    made = plan(graph, board, cores=cores)
     made.check_fit(Footprint(0, 0, ()))  # what can never fit is refused before anything is built
     say(f"building firmware for {board.name}")
-    footprint = _footprint(board, made.kernels, toolchain, say)
+    footprint = _footprint(board, cores, made.kernels, toolchain, say)
     made.check_fit(footprint)
     return Planned(made, footprint, toolchain)
 
 
-def _footprint(board: Board, kernels: frozenset[str], toolchain: str, say: Say) -> Footprint:
+def _footprint(board: Board, cores: int, kernels: frozenset[str], toolchain: str, say: Say) -> Footprint:
     """What the firmware takes, read off its machine code, linked without a program."""
     bare = build_image(board, b"", toolchain=toolchain, progress=say)
     idle = {record.NAME for record in KERNELS.values()} - kernels
@@ -108,9 +108,7 @@ def build(planned: Planned, *, say: Say = silent) -> Deployment:
 
 def _check_counts(board: Board, cores: int, nodes: int) -> None:
     if cores < 1 or cores > board.cores:
-        raise UsageError(f"--cores {cores}: {board.name} has {board.cores} cores")
-    if cores > 1:
-        raise UsageError(f"--cores {cores}: this version plans for one core only", hint="--cores 1")
+        raise UsageError(f"--cores {cores}: {board.name} has {board.cores} cores", hint=f"--cores {board.cores}")
     if nodes != 1:
         raise UsageError(f"--nodes {nodes}: this version plans for one board only", hint="--nodes 1")
 

@@ -15,6 +15,7 @@ from hil.errors import ClockMismatch, DeviceRefused, FlashFailed, LinkError, Usa
 from hil.link import Hello, Link, Memory
 from hil.link.messages import ENGINE_TEXT, RunResult
 from hil.model.graph import Tensor
+from hil.plan import Part
 
 _COUNTERS_DIFFER = 0.01  # at most, beside rounding and the reading itself, four microseconds
 _PREEMPTED_US = 100_000  # what may pass between two readings where the board is a process among others
@@ -79,6 +80,12 @@ class Dut:
                 done = layer.steps
             tensor = self.deployment.graph.tensors[layer.tensor]
             yield tensor, self._array(self.link.read(layer.span.offset, layer.span.bytes), tensor)
+
+    def parts(self, inputs: Tensors) -> Iterator[tuple[Part, int]]:
+        """Run operator by operator and give the cycles of each."""
+        self._load(inputs)
+        for part in self.deployment.plan.parts:
+            yield part, self.link.run(part.first, part.end - part.first, limit=self.run_limit()).cycles
 
     def paint(self, pattern: int) -> None:
         """Fill arena and unused stacks with `pattern`, so that `memory` can tell what was used since."""

@@ -34,6 +34,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--hil-inputs", type=int, metavar="N", help="input sets for each model (default: the zoo entry's count, else 4)"
     )
     add("--hil-seed", type=int, metavar="S", help="seed of the input sets (default: the zoo entry's, else 0)")
+    add("--hil-cores", default="1,all", metavar="LIST",
+        help="numbers of cores to test with, such as '1,2,all' (default: '1,all')")  # fmt: skip
     add("--hil-warmup", type=int, metavar="N", help="runs before timing (default: 2; on a virtual board 1)")
     add("--hil-repeats", type=int, metavar="N", help="timed runs (default: 10; on a virtual board 2)")
     add(
@@ -99,11 +101,12 @@ def _cases(config: pytest.Config) -> tuple[Case, ...]:
                 config.getoption("hil_zoo"),
                 builtin=not config.getoption("hil_no_zoo"),
             )
+            found = cases.cases(models, names, config.getoption("hil_cores"))
         except HilError as error:
             raise pytest.UsageError(str(error)) from error
         if not models:
             raise pytest.UsageError("--hil-no-zoo leaves no model to test; add --hil-model PATH or --hil-zoo DIR")
-        config.stash[_CASES] = tuple(cases.Case(model, name) for name in names for model in models)
+        config.stash[_CASES] = found
     return config.stash[_CASES]
 
 

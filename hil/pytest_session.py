@@ -106,7 +106,7 @@ class Session:
             warmup=self._option("hil_warmup"),
             repeats=self._option("hil_repeats"),
             toolchain=self._option("hil_toolchain"),
-            limits=case.model.limits(case.board),
+            limits=case.model.limits(case.board, case.cores),
         )
 
     def _option(self, name: str) -> Any:
@@ -149,6 +149,11 @@ class Session:
                 "hil.latency_us_median": profile.measured.latency.median,
                 "hil.latency_cycles_median": profile.measured.latency.cycles_median,
                 "hil.ram_peak_bytes": profile.measured.ram.peak,
+                "hil.speedup_bound": round(profile.deployment.plan.bound, 3),
+                "hil.operator_cycles": "; ".join(
+                    f"{time.operator.removeprefix('operator ')} {time.cycles} {time.bound:.2f}"
+                    for time in profile.measured.operators
+                ),
             }
         return found
 

@@ -2,7 +2,7 @@
 
 from hil.measure.compare import FLOAT_TOLERANCE, Comparison, compare
 from hil.measure.latency import Latency
-from hil.measure.profile import Counts, LayerResult, Measured, RamUse, compare_layers, measure, ram_use
+from hil.measure.profile import Counts, LayerResult, Measured, OperatorTime, RamUse, compare_layers, measure, ram_use
 
 __all__ = [
     "FLOAT_TOLERANCE",
@@ -11,6 +11,7 @@ __all__ = [
     "Latency",
     "LayerResult",
     "Measured",
+    "OperatorTime",
     "RamUse",
     "compare",
     "compare_layers",

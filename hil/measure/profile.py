@@ -53,6 +53,15 @@ class LayerResult:
 
 
 @dataclass(frozen=True)
+class OperatorTime:
+    """One operator run alone. `bound`: the speed-up over one core that its tiling allows at most."""
+
+    operator: str
+    cycles: int
+    bound: float
+
+
+@dataclass(frozen=True)
 class Measured:
     """Everything one profile run found. Nothing here is judged yet."""
 
@@ -63,6 +72,7 @@ class Measured:
     clock_ratio: float
     ram: RamUse
     layers: tuple[LayerResult, ...] | None
+    operators: tuple[OperatorTime, ...]
     repeats_identical: bool
 
 
@@ -110,6 +120,7 @@ def measure(
             tuple(max(per_core) for per_core in zip(*(m.stacks for m in marks), strict=True)),
         ),
         layers=compare_layers(dut, inputs, reference, say=say) if layers else None,
+        operators=operator_times(dut, inputs[0]),
         repeats_identical=len({r.cycles for r in timed}) == 1,
     )
 
@@ -129,6 +140,12 @@ def compare_layers(
             result = compare(value, reference.layers[index][tensor.index])
             found[tensor.index] = found.get(tensor.index, Comparison()) + result
     return tuple(LayerResult(producer[t], str(graph.tensors[t]), result) for t, result in sorted(found.items()))
+
+
+def operator_times(dut: Dut, inputs: Tensors) -> tuple[OperatorTime, ...]:
+    """One more inference, operator by operator; each count includes what starting and ending a run costs."""
+    operators = dut.deployment.graph.operators
+    return tuple(OperatorTime(str(operators[part.operator]), cycles, part.bound) for part, cycles in dut.parts(inputs))
 
 
 def ram_use(dut: Dut) -> RamUse:

@@ -1,7 +1,19 @@
 """Plans: boxes, memory, program bytes, and a numpy interpreter that proves them. No compiler and no hardware here."""
 
 from hil.plan.interpreter import Interpreter
-from hil.plan.planner import Footprint, Layer, Plan, Tightest, plan
-from hil.plan.program import Program, Span, Step
+from hil.plan.planner import Footprint, Layer, Part, Plan, Tightest, plan
+from hil.plan.program import Barrier, Program, Span, Step
 
-__all__ = ["Footprint", "Interpreter", "Layer", "Plan", "Program", "Span", "Step", "Tightest", "plan"]
+__all__ = [
+    "Barrier",
+    "Footprint",
+    "Interpreter",
+    "Layer",
+    "Part",
+    "Plan",
+    "Program",
+    "Span",
+    "Step",
+    "Tightest",
+    "plan",
+]

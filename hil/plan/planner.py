@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hil.board import Board, Cost
+from hil.board import Board
 from hil.errors import BoardFileError, DoesNotFit, UnsupportedModel
 from hil.model.graph import Graph
 from hil.plan.lower import Job, Lowered, lower
 from hil.plan.memory import Layout, allocate
 from hil.plan.program import Program, Span, encode
 from hil.plan.records import Act
-from hil.plan.schedule import operator_bounds, schedule
+from hil.plan.schedule import Schedule, schedule
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,25 @@ class Tightest:
 
 
 @dataclass(frozen=True)
+class Part:
+    """The steps [first, end) of one graph operator, the meeting before it included.
+
+    `whole` and `slowest` are predicted cycles: of one core alone, and of the core with most to do.
+    """
+
+    operator: int
+    first: int
+    end: int
+    whole: float
+    slowest: float
+
+    @property
+    def bound(self) -> float:
+        """The speed-up over one core that the tiling allows at most."""
+        return self.whole / self.slowest if self.slowest else 1.0
+
+
+@dataclass(frozen=True)
 class Plan:
     """One node's deployment of a graph: the program and what it is predicted to need."""
 
@@ -57,8 +76,7 @@ class Plan:
     kernels: frozenset[str]
     operators: tuple[int, ...]
     layers: tuple[Layer, ...]
-    bounds: Mapping[int, float]
-    """By graph operator: the speed-up over one core that its tiling allows at most."""
+    parts: tuple[Part, ...]
     layout: Layout
     tightest: Tightest
     macs: int
@@ -67,6 +85,12 @@ class Plan:
     @property
     def arena_bytes(self) -> int:
         return self.program.arena_bytes
+
+    @property
+    def bound(self) -> float:
+        """The speed-up over one core that the tiling of all operators allows at most."""
+        slowest = sum(part.slowest for part in self.parts)
+        return sum(part.whole for part in self.parts) / slowest if slowest else 1.0
 
     def ram_peak(self, footprint: Footprint) -> int:
         """Predicted peak RAM: static data, arena, and the worst stack of every core in use."""
@@ -121,7 +145,7 @@ def plan(graph: Graph, board: Board, *, cores: int = 1, in_place: bool = True) -
     records = [job.record.placed(layout.place) for job in lowered.jobs]
     for record in records:
         _check_cost(board, record.COST)
-    timed = schedule(graph, lowered.jobs, records, layout, board, cores)
+    timed = schedule(graph, lowered.jobs, records, layout, board=board, cores=cores)
     program = encode(
         records, timed.steps, _spans(graph, layout, graph.inputs), _spans(graph, layout, graph.outputs),
         arena_bytes=layout.arena_bytes, cores=cores,
@@ -134,7 +158,7 @@ def plan(graph: Graph, board: Board, *, cores: int = 1, in_place: bool = True) -
         kernels=frozenset(record.NAME for record in records),
         operators=tuple(job.operator for job in lowered.jobs),
         layers=_layers(graph, lowered, layout, timed.ends),
-        bounds=operator_bounds(lowered.jobs, timed.tilings),
+        parts=_parts(lowered.jobs, timed),
         layout=layout,
         tightest=_tightest(graph, lowered.jobs, layout),
         macs=sum(r.work(r.extent().whole()).macs for r in records if r.COST in _WEIGHTED),
@@ -176,6 +200,18 @@ def _layers(graph: Graph, lowered: Lowered, layout: Layout, ends: Sequence[int])
                 span = Span(layout.offsets[tensor], graph.tensors[tensor].bytes)
                 layers.append(Layer(tensor, operator.index, done[tensor], span))
     return tuple(sorted(layers, key=lambda layer: layer.steps))
+
+
+def _parts(jobs: Sequence[Job], timed: Schedule) -> tuple[Part, ...]:
+    """Steps and predicted cycles by graph operator, whose kernel calls follow one another."""
+    parts: list[Part] = []
+    for job, end, tiling in zip(jobs, timed.ends, timed.tilings, strict=True):
+        if parts and parts[-1].operator == job.operator:
+            last = parts.pop()
+            parts.append(Part(job.operator, last.first, end, last.whole + tiling.whole, last.slowest + tiling.slowest))
+        else:
+            parts.append(Part(job.operator, parts[-1].end if parts else 0, end, tiling.whole, tiling.slowest))
+    return tuple(parts)
 
 
 def _tightest(graph: Graph, jobs: Sequence[Job], layout: Layout) -> Tightest:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hil.board import Board
@@ -28,7 +28,7 @@ class Schedule:
 
 
 def schedule(
-    graph: Graph, jobs: Sequence[Job], records: Sequence[Record], layout: Layout, board: Board, cores: int
+    graph: Graph, jobs: Sequence[Job], records: Sequence[Record], layout: Layout, *, board: Board, cores: int
 ) -> Schedule:
     """Tile every call for `cores` cores and put barriers where data crosses. `records` are the jobs' placed records."""
     steps: list[Step | Barrier] = []
@@ -74,13 +74,3 @@ def _divisible(touches: Sequence[Touch]) -> bool:
     out = next(touch for touch in touches if touch.writes)
     overlapping = [t for t in touches if not t.writes and t.start < out.end and out.start < t.end]
     return all((t.start, t.end) == (out.start, out.end) for t in overlapping)
-
-
-def operator_bounds(jobs: Sequence[Job], tilings: Sequence[Tiling]) -> Mapping[int, float]:
-    """For each graph operator, the speed-up that its tilings allow at most."""
-    whole: dict[int, float] = {}
-    slowest: dict[int, float] = {}
-    for job, tiling in zip(jobs, tilings, strict=True):
-        whole[job.operator] = whole.get(job.operator, 0.0) + tiling.whole
-        slowest[job.operator] = slowest.get(job.operator, 0.0) + tiling.slowest
-    return {operator: whole[operator] / slowest[operator] for operator in whole if slowest[operator]}

@@ -1,7 +1,7 @@
 """Which core computes which box, and where the cores have to meet.
 
-Tiling is per kernel call: rows, channels, or a grid of both, whichever the board's cost table finds fastest; a call that
-is not worth a meeting stays on core 0. Cores meet before a call that touches what another core wrote, or writes what
+Tiling is per kernel call: rows, channels, or a grid of both, whichever the board's cost table finds fastest; a call
+that is not worth a meeting stays on core 0. Cores meet before a call that touches what another core wrote, or writes what
 another core read, since they last met. Within one call they never touch each other's bytes (see `divisible`).
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from hil.board import Board
 from hil.plan.records import Box, Record
@@ -95,7 +96,7 @@ def _parts(count: int, parts: int, grain: int) -> list[tuple[int, int]]:
     if count < parts * _ENOUGH:
         grain = 1
     cuts = sorted({min(count, round(count * k / parts / grain) * grain) for k in range(parts)} | {0, count})
-    return [(a, b) for a, b in zip(cuts, cuts[1:], strict=False) if a < b]
+    return [(a, b) for a, b in pairwise(cuts) if a < b]
 
 
 class Meetings:

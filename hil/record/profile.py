@@ -85,6 +85,11 @@ def profile_record(profile: Profile) -> dict[str, Any]:
                 "latency": latencies,
             }
         ],
+        "speedup_bound": round(deployment.plan.bound, 3),
+        "operators": [
+            {"operator": time.operator, "cycles": time.cycles, "speedup_bound": round(time.bound, 3)}
+            for time in measured.operators
+        ],
         "verdict": "pass" if profile.passed else "fail",
         "reasons": list(profile.reasons),
     }

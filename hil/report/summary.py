@@ -7,6 +7,7 @@ from io import StringIO
 from typing import Any
 
 from rich.console import Console
+from rich.table import Table
 
 from hil import board as boards
 from hil.report.terminal import duration, size, table
@@ -20,10 +21,10 @@ def summary_lines(rows: Sequence[Mapping[str, Any]], width: int) -> list[str]:
     )
     ordered = sorted(rows, key=lambda row: (-row["failed"], -int(row.get("hil.mismatches", 0)), row["hil.model"]))
     drawn = table(None, columns, [_row(row, wide) for row in ordered], right=columns[2:])
-    console = Console(file=StringIO(), width=width, color_system=None)
-    console.print(drawn)
-    text = console.file.getvalue() if isinstance(console.file, StringIO) else ""
-    lines = [line.rstrip() for line in text.splitlines()]
+    lines = _lines(drawn, width)
+    if gains := _gains(rows):
+        columns = ["model", "on", "cores", "speed-up", "bound", "held by", "gains"]
+        lines += ["", *_lines(table(None, columns, gains, right=columns[2:5] + columns[6:]), width)]
     virtual = sorted({str(row["hil.board"]) for row in rows if row.get("hil.bench") == "virtual"})
     timed = [name for name in virtual if name in boards.names() and not boards.load(name).counted]
     if len(virtual) > len(timed):
@@ -31,6 +32,48 @@ def summary_lines(rows: Sequence[Mapping[str, Any]], width: int) -> list[str]:
     if timed:
         lines.append(f"{', '.join(timed)}: the same engine as a process of this machine, timed by its clock")
     return lines
+
+
+def _lines(drawn: Table, width: int) -> list[str]:
+    console = Console(file=StringIO(), width=width, color_system=None)
+    console.print(drawn)
+    text = console.file.getvalue() if isinstance(console.file, StringIO) else ""
+    return [line.rstrip() for line in text.splitlines()]
+
+
+def _gains(rows: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+    """What more cores bring over one, with the bound that the tiling allows, and the operator that loses most."""
+    one = {(row["hil.model"], row["hil.board"]): row for row in rows if row["hil.cores"] == 1}
+    found = []
+    for row in sorted(rows, key=lambda row: (row["hil.model"], row["hil.board"], row["hil.cores"])):
+        base = one.get((row["hil.model"], row["hil.board"]))
+        if row["hil.cores"] == 1 or base is None or _CYCLES not in row or _CYCLES not in base:
+            continue
+        name, gain, bound = _holds(base["hil.operator_cycles"], row["hil.operator_cycles"])
+        found.append([
+            str(row["hil.model"]), str(row["hil.board"]), str(row["hil.cores"]), f"{base[_CYCLES] / row[_CYCLES]:.2f}",
+            f"{row['hil.speedup_bound']:.2f}", name, f"{gain:.2f} of {bound:.2f}",
+        ])  # fmt: skip
+    return found
+
+
+_CYCLES = "hil.latency_cycles_median"
+
+
+def _holds(one: str, more: str) -> tuple[str, float, float]:
+    """The operator whose speed-up falls furthest, in cycles, behind what its share of the cores would give."""
+    worst, most = ("-", 1.0, 1.0), -1.0
+    for alone, shared in zip(_operators(one), _operators(more), strict=True):
+        lost = shared[1] - alone[1] / shared[2]
+        if lost > most:
+            worst, most = (shared[0], alone[1] / shared[1], shared[2]), lost
+    return worst
+
+
+def _operators(text: str) -> list[tuple[str, int, float]]:
+    """The property `hil.operator_cycles` as name, cycles and bound of each operator."""
+    parts = [part.rsplit(" ", 2) for part in text.split("; ") if part]
+    return [(name, int(cycles), float(bound)) for name, cycles, bound in parts]
 
 
 def _row(row: Mapping[str, Any], wide: bool) -> list[str]:
