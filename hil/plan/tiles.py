@@ -1,8 +1,8 @@
 """Which core computes which box, and where the cores have to meet.
 
 Tiling is per kernel call: rows, channels, or a grid of both, whichever the board's cost table finds fastest; a call
-that is not worth a meeting stays on core 0. Cores meet before a call that touches what another core wrote, or writes what
-another core read, since they last met. Within one call they never touch each other's bytes (see `divisible`).
+that is not worth a meeting stays on core 0. Cores meet before a call that touches what another core wrote, or writes
+what another core read, since they last met. Within one call they leave each other's bytes alone (see `divisible`).
 """
 
 from __future__ import annotations

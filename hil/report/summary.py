@@ -47,7 +47,7 @@ def _gains(rows: Sequence[Mapping[str, Any]]) -> list[list[str]]:
     found = []
     for row in sorted(rows, key=lambda row: (row["hil.model"], row["hil.board"], row["hil.cores"])):
         base = one.get((row["hil.model"], row["hil.board"]))
-        if row["hil.cores"] == 1 or base is None or _CYCLES not in row or _CYCLES not in base:
+        if row["hil.cores"] == 1 or base is None or not {"hil.operator_cycles", _CYCLES} <= row.keys() & base.keys():
             continue
         name, gain, bound = _holds(base["hil.operator_cycles"], row["hil.operator_cycles"])
         found.append([

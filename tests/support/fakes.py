@@ -21,10 +21,10 @@ from hil.deployment import Deployment, Planned, Say, Tensors, silent
 from hil.dut import Dut, Inference
 from hil.image.build import Image
 from hil.link import Hello, Memory, StackUse
-from hil.measure import Comparison, Latency, Measured, RamUse
+from hil.measure import Comparison, Latency, Measured, OperatorTime, RamUse
 from hil.model import tflite
 from hil.model.graph import Tensor
-from hil.plan import Footprint, Interpreter, plan
+from hil.plan import Footprint, Interpreter, Part, plan
 from tests.support.tflite_writer import ModelWriter
 
 FOOTPRINT = Footprint(flash_code=10_000, ram_static=1_000, stacks=(500,))
@@ -82,6 +82,7 @@ def measured(deployment: Deployment, **changes: Any) -> Measured:
         clock_ratio=1.0,
         ram=RamUse(FOOTPRINT.ram_static, deployment.plan.arena_bytes, FOOTPRINT.stacks),
         layers=None,
+        operators=(OperatorTime("operator 0 ADD", 5000, 1.0),),
         repeats_identical=True,
     )
     return replace(good, **changes)
@@ -150,6 +151,10 @@ class FakeDut(Dut):
             tensor = self.deployment.graph.tensors[layer.tensor]
             yield tensor, self._array(self.interpreter.read(layer.span), tensor)
 
+    def parts(self, inputs: Tensors) -> Iterator[tuple[Part, int]]:
+        for part in self.deployment.plan.parts:
+            yield part, self.cycles
+
     def paint(self, pattern: int) -> None:
         self.painted.append(pattern)
 
@@ -168,7 +173,7 @@ def install(patch: pytest.MonkeyPatch) -> list[FakeDut]:
     def plan_one(path: Path, request: api.Request, *, say: Say = silent) -> Planned:
         say("planning")
         graph = tflite.load(path)
-        made = Planned(plan(graph, board.load(request.board)), FOOTPRINT, request.toolchain)
+        made = Planned(plan(graph, board.load(request.board), cores=request.cores), FOOTPRINT, request.toolchain)
         made.plan.check_fit(FOOTPRINT)
         return made
 

@@ -137,7 +137,7 @@ def test_an_unknown_board(command: str, tiny: Path, capsys: pytest.CaptureFixtur
     assert "  next: hil boards\n" in err
 
 
-@pytest.mark.parametrize(("option", "value"), [("--cores", "2"), ("--cores", "3"), ("--nodes", "2")])
+@pytest.mark.parametrize(("option", "value"), [("--cores", "3"), ("--nodes", "2")])
 def test_more_than_this_version_plans_for(
     option: str, value: str, tiny: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -54,7 +54,7 @@ def _clean(shared_cache: Path, pytester: pytest.Pytester, monkeypatch: pytest.Mo
     (pytester.path / "tiny.tflite").write_bytes(tiny_model())
 
 
-ON = ("--board=rp2040", "--hil-no-zoo", "--hil-model=tiny.tflite")
+ON = ("--board=rp2040", "--hil-cores=1", "--hil-no-zoo", "--hil-model=tiny.tflite")
 
 
 def text(result: pytest.RunResult) -> str:
@@ -80,7 +80,7 @@ def test_options_are_in_a_group_of_their_own(pytester: pytest.Pytester) -> None:
     group = lines[start : next(k for k in range(start, len(lines)) if not lines[k])]
     found = {m[1] for line in group if (m := re.match(r"  (--[a-z-]+)", line))}
     assert found == {"--board", "--hil-model", "--hil-zoo", "--hil-no-zoo", "--hil-inputs", "--hil-seed",
-                     "--hil-warmup", "--hil-repeats", "--hil-toolchain"}  # fmt: skip
+                     "--hil-cores", "--hil-warmup", "--hil-repeats", "--hil-toolchain"}  # fmt: skip
 
 
 def test_markers_are_known(pytester: pytest.Pytester) -> None:
@@ -103,6 +103,10 @@ def test_markers_are_known(pytester: pytest.Pytester) -> None:
         ([*ON, "--hil-warmup=-1"], "--hil-warmup -1: at least 0 is needed"),
         ([*ON, "--hil-repeats=0"], "--hil-repeats 0: at least 1 is needed"),
         ([*ON, "--hil-inputs=many"], "invalid int value: 'many'"),
+        ([*ON, "--hil-cores="], "--hil-cores names no number of cores"),
+        ([*ON, "--hil-cores=two"], "'two' is neither a number above 0 nor 'all'"),
+        ([*ON, "--hil-cores=0"], "'0' is neither a number above 0 nor 'all'"),
+        ([*ON, "--hil-cores=3"], "rp2040 has 2 cores"),
         ([*ON, "--hil-toolchain=msvc"], "invalid choice: 'msvc'"),
     ],
     ids=lambda v: " ".join(v) if isinstance(v, list) else "",
@@ -360,7 +364,7 @@ def test_limits_that_mean_nothing_are_refused(marker: str, pytester: pytest.Pyte
 PROPERTIES = {
     "hil.board", "hil.bench", "hil.model", "hil.model_sha256", "hil.cores", "hil.nodes", "hil.reference",
     "hil.mismatches", "hil.latency_us_median", "hil.latency_cycles_median", "hil.ram_peak_bytes",
-    "hil.ram_predicted_bytes", "hil.flash_bytes",
+    "hil.ram_predicted_bytes", "hil.flash_bytes", "hil.speedup_bound", "hil.operator_cycles",
 }  # fmt: skip
 
 
@@ -382,6 +386,8 @@ def test_junit_properties(pytester: pytest.Pytester) -> None:
             "hil.cores": "1", "hil.nodes": "1", "hil.mismatches": "0", "hil.latency_us_median": "40.0",
             "hil.reference": found[name]["hil.reference"], "hil.latency_cycles_median": "5000",
             "hil.ram_peak_bytes": "1514", "hil.ram_predicted_bytes": "1514", "hil.flash_bytes": "",
+            "hil.speedup_bound": "1.0",
+            "hil.operator_cycles": "0 FULLY_CONNECTED 5000 1.00; 1 FULLY_CONNECTED 5000 1.00",
         }  # fmt: skip
     assert "BUILTIN_REF" in found["test_a[tiny-rp2040-1core]"]["hil.reference"]
     assert found["test_c[rp2040]"] == {"hil.board": "rp2040"}
@@ -393,7 +399,9 @@ def test_a_refused_models_properties_say_which(pytester: pytest.Pytester) -> Non
     (pytester.path / "broken.tflite").write_bytes(b"\0" * 99)
     pytester.makeconftest(FAKES)
     pytester.makepyfile("def test_a(profile): pass")
-    pytester.runpytest("--board=rp2040", "--hil-no-zoo", "--hil-model=broken.tflite", "--junitxml=r.xml")
+    pytester.runpytest(
+        "--board=rp2040", "--hil-cores=1", "--hil-no-zoo", "--hil-model=broken.tflite", "--junitxml=r.xml"
+    )
     (found,) = properties(pytester.path / "r.xml").values()
     assert found == {"hil.board": "rp2040", "hil.model": "broken", "hil.cores": "1", "hil.nodes": "1"}
 

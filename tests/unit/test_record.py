@@ -28,13 +28,14 @@ def profile(source: Any = "virtual", limits: Limits = NO_LIMITS, **changes: Any)
 def test_profile_record_has_the_documented_keys() -> None:
     record = profile_record(profile())
     assert list(record) == ["schema", "model", "board", "bench", "firmware", "cores", "nodes", "outputs", "latency",
-                            "memory", "per_node", "verdict", "reasons"]  # fmt: skip
+                            "memory", "per_node", "speedup_bound", "operators", "verdict", "reasons"]  # fmt: skip
     assert record["schema"] == "hil.profile/1"
     assert list(record["model"]) == ["name", "sha256", "operators", "macs"]
     assert list(record["outputs"]) == ["inputs", "elements", "mismatches", "max_abs_diff", "reference"]
     assert list(record["latency"]) == LATENCY_KEYS
     assert list(record["memory"]) == MEMORY_KEYS
     assert list(record["firmware"]) == ["engine", "build", "toolchain"]
+    assert [list(operator) for operator in record["operators"]] == [["operator", "cycles", "speedup_bound"]]
     (node,) = record["per_node"]
     assert list(node) == ["node", "board", "memory", "macs", "bytes_sent", "bytes_received", "latency"]
 

@@ -188,6 +188,18 @@ def test_the_summary_knows_nothing_of_what_was_not_measured() -> None:
 def test_cores_are_told_where_there_are_several() -> None:
     lines = summary_lines([FULL | {"hil.cores": 2}, FULL], 120)
     assert sum("rp2040 x2" in line for line in lines) == 1
+    assert not any("speed-up" in line for line in lines)  # nothing is known of operators
+
+
+def test_what_more_cores_bring_stands_beside_its_bound_and_what_holds_it() -> None:
+    one = FULL | {"hil.latency_cycles_median": 1900, "hil.operator_cycles": "0 CONV_2D 1000 1.00; 1 SOFTMAX 900 1.00"}
+    two = FULL | {"hil.cores": 2, "hil.latency_cycles_median": 1000, "hil.speedup_bound": 1.95,
+                  "hil.operator_cycles": "0 CONV_2D 510 2.00; 1 SOFTMAX 490 1.90"}  # fmt: skip
+    for rows in ([one, two], [two, one]):
+        lines = summary_lines(rows, 80)
+        line = next(line for line in lines if "of 1.90" in line)
+        assert line.split()[-7:] == ["2", "1.90", "1.95", "1", "SOFTMAX", "1.84", "of", "1.90"][-7:]
+        assert all(cell_len(line) <= 80 for line in lines)
 
 
 def test_numbers_are_right_aligned() -> None:
