@@ -95,8 +95,9 @@ def _footprint(board: Board, cores: int, kernels: frozenset[str], toolchain: str
     """What the firmware takes, read off its machine code, linked without a program."""
     bare = build_image(board, b"", toolchain=toolchain, progress=say)
     idle = {record.NAME for record in KERNELS.values()} - kernels
-    bound = bare.stack_bound(f"hil_{part}_{name}" for name in idle for part in ("run", "check"))
-    return Footprint(bare.code, bare.static_ram, (bound.bytes,))
+    unused = [f"hil_{part}_{name}" for name in idle for part in ("run", "check")]
+    stacks = tuple(bare.stack_bound(unused, core=core).bytes for core in range(cores))
+    return Footprint(bare.code, bare.static_ram, stacks)
 
 
 def build(planned: Planned, *, say: Say = silent) -> Deployment:

@@ -45,10 +45,13 @@ class Dut:
     def place(self) -> str:
         return self.station.place
 
-    def infer(self, inputs: Tensors) -> Inference:
-        """Write the inputs, run once, read the outputs."""
+    def infer(self, inputs: Tensors, *, jitter: int = 0) -> Inference:
+        """Write the inputs, run once, read the outputs.
+
+        `jitter` other than 0 seeds random delays of every core before each of its steps: outputs must not change.
+        """
         self._load(inputs)
-        counted = self.link.run(0, 0, limit=self.run_limit())
+        counted = self.link.run(0, 0, jitter=jitter, limit=self.run_limit())
         plan = self.deployment.plan
         outputs = tuple(
             self._array(self.link.read(span.offset, span.bytes), tensor)

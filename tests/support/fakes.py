@@ -127,7 +127,7 @@ class FakeDut(Dut):
     def hello(self) -> Hello:  # type: ignore[override]
         raise AssertionError("a fake board has no link")
 
-    def infer(self, inputs: Tensors) -> Inference:
+    def infer(self, inputs: Tensors, *, jitter: int = 0) -> Inference:
         if self.broken is not None:
             raise self.broken
         self.runs += 1
