@@ -86,17 +86,23 @@ def plan_for(
     made = plan(graph, board, cores=cores)
     made.check_fit(Footprint(0, 0, ()))  # what can never fit is refused before anything is built
     say(f"building firmware for {board.name}")
-    footprint = _footprint(board, cores, made.kernels, toolchain, say)
+    footprint = _footprint(made, toolchain, say)
     made.check_fit(footprint)
     return Planned(made, footprint, toolchain)
 
 
-def _footprint(board: Board, cores: int, kernels: frozenset[str], toolchain: str, say: Say) -> Footprint:
+def _footprint(made: Plan, toolchain: str, say: Say) -> Footprint:
     """What the firmware takes, read off its machine code, linked without a program."""
-    bare = build_image(board, b"", toolchain=toolchain, progress=say)
-    idle = {record.NAME for record in KERNELS.values()} - kernels
-    unused = [f"hil_{part}_{name}" for name in idle for part in ("run", "check")]
-    stacks = tuple(bare.stack_bound(unused, core=core).bytes for core in range(cores))
+    bare = build_image(made.board, b"", toolchain=toolchain, progress=say)
+    known = {record.NAME for record in KERNELS.values()}
+
+    def bound(core: int) -> int:
+        # Core 0 loads the program, which checks every kernel of it; the others only run their own.
+        unused = [f"hil_run_{name}" for name in known - made.kernels_of(core)]
+        unused += [f"hil_check_{name}" for name in known - made.kernels] + sorted(made.idle)
+        return bare.stack_bound(unused, core=core).bytes
+
+    stacks = tuple(map(bound, range(made.cores)))
     return Footprint(bare.code, bare.static_ram, stacks)
 
 

@@ -10,8 +10,8 @@ from hil.errors import BoardFileError, DoesNotFit, UnsupportedModel
 from hil.model.graph import Graph
 from hil.plan.lower import Job, Lowered, lower
 from hil.plan.memory import Layout, allocate
-from hil.plan.program import Program, Span, encode
-from hil.plan.records import Act
+from hil.plan.program import Program, Span, Step, encode
+from hil.plan.records import Act, Record
 from hil.plan.schedule import Schedule, schedule
 
 
@@ -74,6 +74,8 @@ class Plan:
     cores: int
     program: Program
     kernels: frozenset[str]
+    idle: frozenset[str]
+    """C functions of these kernels that the program never calls."""
     operators: tuple[int, ...]
     layers: tuple[Layer, ...]
     parts: tuple[Part, ...]
@@ -91,6 +93,11 @@ class Plan:
         """The speed-up over one core that the tiling of all operators allows at most."""
         slowest = sum(part.slowest for part in self.parts)
         return sum(part.whole for part in self.parts) / slowest if slowest else 1.0
+
+    def kernels_of(self, core: int) -> frozenset[str]:
+        """Names of the kernels that a core runs."""
+        steps = [step for step in self.program.steps if isinstance(step, Step) and step.core == core]
+        return frozenset(self.program.operators[step.operator].NAME for step in steps)
 
     def ram_peak(self, footprint: Footprint) -> int:
         """Predicted peak RAM: static data, arena, and the worst stack of every core in use."""
@@ -156,6 +163,7 @@ def plan(graph: Graph, board: Board, *, cores: int = 1, in_place: bool = True) -
         cores=cores,
         program=program,
         kernels=frozenset(record.NAME for record in records),
+        idle=_idle(records),
         operators=tuple(job.operator for job in lowered.jobs),
         layers=_layers(graph, lowered, layout, timed.ends),
         parts=_parts(lowered.jobs, timed),
@@ -164,6 +172,14 @@ def plan(graph: Graph, board: Board, *, cores: int = 1, in_place: bool = True) -
         macs=sum(r.work(r.extent().whole()).macs for r in records if r.COST in _WEIGHTED),
         cycles=round(timed.cycles),
     )
+
+
+def _idle(records: Sequence[Record]) -> frozenset[str]:
+    """Functions that none of a kernel's records calls."""
+    by_kernel: dict[str, frozenset[str]] = {}
+    for record in records:
+        by_kernel[record.NAME] = by_kernel.get(record.NAME, record.idle()) & record.idle()
+    return frozenset().union(*by_kernel.values())
 
 
 _WEIGHTED = {"conv", "depthwise"}

@@ -143,6 +143,10 @@ class Record:
         """Compute the box in numpy: the engine's arithmetic, independently written."""
         raise NotImplementedError
 
+    def idle(self) -> frozenset[str]:
+        """Functions of the kernel's C file that no box of this record calls: they need no stack."""
+        return frozenset()
+
     def may_overwrite(self) -> tuple[Ref, ...]:
         """Inputs whose storage the output may take over: each element is read before its place is written."""
         return ()

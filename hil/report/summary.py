@@ -23,8 +23,9 @@ def summary_lines(rows: Sequence[Mapping[str, Any]], width: int) -> list[str]:
     drawn = table(None, columns, [_row(row, wide) for row in ordered], right=columns[2:])
     lines = _lines(drawn, width)
     if gains := _gains(rows):
-        columns = ["model", "on", "cores", "speed-up", "bound", "held by", "gains"]
-        lines += ["", *_lines(table(None, columns, gains, right=columns[2:5] + columns[6:]), width)]
+        columns = ["model", "on", "speed-up", "bound", "held by", "gains"][: 6 if wide else 5]
+        gains = [row[: len(columns)] for row in gains]
+        lines += ["", *_lines(table(None, columns, gains, right=["speed-up", "bound", "gains"]), width)]
     virtual = sorted({str(row["hil.board"]) for row in rows if row.get("hil.bench") == "virtual"})
     timed = [name for name in virtual if name in boards.names() and not boards.load(name).counted]
     if len(virtual) > len(timed):
@@ -51,7 +52,7 @@ def _gains(rows: Sequence[Mapping[str, Any]]) -> list[list[str]]:
             continue
         name, gain, bound = _holds(base["hil.operator_cycles"], row["hil.operator_cycles"])
         found.append([
-            str(row["hil.model"]), str(row["hil.board"]), str(row["hil.cores"]), f"{base[_CYCLES] / row[_CYCLES]:.2f}",
+            str(row["hil.model"]), f"{row['hil.board']} x{row['hil.cores']}", f"{base[_CYCLES] / row[_CYCLES]:.2f}",
             f"{row['hil.speedup_bound']:.2f}", name, f"{gain:.2f} of {bound:.2f}",
         ])  # fmt: skip
     return found

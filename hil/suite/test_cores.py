@@ -31,7 +31,7 @@ _SLOW = 50_000_000
 
 
 def test_a_thousand_inferences(hil_board: str, hil_session: Session, hil_cases: tuple[Case, ...]) -> None:
-    """A thousand inferences in one boot with jitter, on every number of cores: of the quickest model that they share."""
+    """A thousand inferences in one boot with jitter, on every number of cores, of the quickest model that is tiled."""
     cases = [case for case in hil_cases if case.board == hil_board]
     for cores in sorted({case.cores for case in cases}):
         plans = [(hil_session.deployment(case).plan, case) for case in cases if case.cores == cores]

@@ -145,7 +145,7 @@ __attribute__((noinline)) static void gather(const hil_conv *r, const int8_t *in
 }
 
 /* Channels [c0, c1) of one pixel, any small window: all of it in one run. */
-__attribute__((noinline)) static void copied(const hil_conv *r, const hil_pass *whole, const int8_t *input, uint32_t x,
+__attribute__((noinline)) static void conv_copied(const hil_conv *r, const hil_pass *whole, const int8_t *input, uint32_t x,
                                              const int8_t *weights, const hil_channel *channels, int8_t *out,
                                              const hil_box *box, const hil_taps *ty, const hil_taps *tx)
 {
@@ -230,7 +230,7 @@ void hil_run_conv(const hil_memory *memory, const hil_conv *r, const hil_box *bo
             if (direct && full && !thin) {
                 inside(&pass, input + at, weights, channels, out, box);
             } else if (small) {
-                copied(r, &whole, input, at, weights, channels, out, box, &ty, &tx);
+                conv_copied(r, &whole, input, at, weights, channels, out, box, &ty, &tx);
             } else {
                 outside(r, &range, input, at, weights, channels, out, box, &ty, &tx);
             }

@@ -11,6 +11,9 @@ from hil.plan.kernels.channels import finish
 from hil.plan.kernels.window import Axis, windows
 from hil.plan.records import Box, Extent, Memory, Record, Ref, Work
 
+_COPIED_WINDOW = 144
+"""WINDOW of conv.c, in bytes."""
+
 
 @dataclass(frozen=True)
 class Conv(Record):
@@ -55,6 +58,15 @@ class Conv(Record):
     def work(self, box: Box) -> Work:
         outputs = (box.r1 - box.r0) * self.ow * (box.c1 - box.c0)
         return Work(outputs * self.kh * self.kw * self.ic // self.groups, outputs)
+
+    def idle(self) -> frozenset[str]:
+        """Only small windows that may be cut by a border or have several rows are copied (see conv.c)."""
+        window = self.kh * self.kw * self.ic
+        single = self.kh == 1 and self.kw == 1 and self.dilation_h == 1 and self.dilation_w == 1
+        inside = single and not (self.pad_top or self.pad_left) and self.oh <= self.ih and self.ow <= self.iw
+        if inside or self.groups != 1 or self.weight_zp != 0 or window > _COPIED_WINDOW:
+            return frozenset({"conv_copied"})
+        return frozenset()
 
     def axes(self) -> tuple[Axis, Axis]:
         """The window's vertical and horizontal walk."""
