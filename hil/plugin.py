@@ -55,6 +55,7 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "hil_limits(latency_us=None, ram_bytes=None): limits for this test's deployment")
     config.addinivalue_line("markers", "hil_accuracy: only models that have an accuracy set")
+    config.addinivalue_line("markers", "hil_several_cores: only deployments on more than one core")
     config.pluginmanager.register(_Summary(), "hil-summary")
     for name, least in (("hil_inputs", 1), ("hil_seed", 0), ("hil_warmup", 0), ("hil_repeats", 1)):
         value = config.getoption(name)
@@ -119,6 +120,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if cases and metafunc.definition.get_closest_marker("hil_accuracy"):
         cases = tuple(case for case in cases if case.model.zoo and case.model.zoo.accuracy)
         why = "no model of this run has an accuracy set"
+    if cases and metafunc.definition.get_closest_marker("hil_several_cores"):
+        cases = tuple(case for case in cases if case.cores > 1)
+        why = "no deployment of this run is on more than one core (--hil-cores)"
     rows: dict[str, tuple[Case | str, ...]]
     if wanted == ["hil_board"]:
         rows = {case.board: (case.board,) for case in cases}

@@ -35,7 +35,9 @@ def table(
     title: str | None, columns: Sequence[str], rows: Sequence[Sequence[str | Text]], *, right: Collection[str] = ()
 ) -> Table:
     """A plain table; the columns named in `right` are right-aligned."""
-    drawn = Table(title=title, box=SIMPLE_HEAD, title_justify="left", pad_edge=False, show_edge=False)
+    drawn = Table(
+        title=title, box=SIMPLE_HEAD, title_justify="left", pad_edge=False, show_edge=False, padding=(0, 1, 0, 0)
+    )
     for name in columns:
         drawn.add_column(name, justify="right" if name in right else "left", overflow="fold")
     for row in rows:

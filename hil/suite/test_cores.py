@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from hil.cases import Case
 from hil.deployment import Tensors
 from hil.dut import Dut
@@ -21,6 +23,7 @@ def _run(dut: Dut, inputs: tuple[Tensors, ...], reference: ReferenceResult, runs
             assert compare(got, want).mismatches == 0, f"inference {turn + 1} of {runs}, jitter seed {turn + 1}"
 
 
+@pytest.mark.hil_several_cores
 def test_jitter(dut: Dut, model_inputs: tuple[Tensors, ...], reference: ReferenceResult) -> None:
     """With random delays on every core before each of its steps, every answer is still the reference's."""
     _run(dut, model_inputs, reference, _RUNS if dut.deployment.plan.cycles < _SLOW else 2)

@@ -51,7 +51,7 @@ class Sums(Record):
     cores=st.integers(1, 8), divisible=st.booleans(),
 )  # fmt: skip
 def test_tiles_cover_the_output_once_and_never_cost_more(
-    rows: int, channels: int, each: int, whole: bool, cores: int, divisible: bool
+    *, rows: int, channels: int, each: int, whole: bool, cores: int, divisible: bool
 ) -> None:
     made = tile(Sums(Arena(0), rows, channels, each, whole), PICO, cores, divisible=divisible)
     seen = np.zeros((rows, channels), int)
