@@ -9,8 +9,8 @@
 
 #include "machine.h"
 
-/* How late one core may see what the other stored: about the cost of a barrier. Shorter turns are slower. */
-enum { QUANTUM = 100 };
+/* How late one core may see what the other stored: about what three barriers cost. Shorter turns are slower. */
+enum { QUANTUM = 400 };
 
 /* Why machine_run came back; native.py knows these by number. */
 enum { RAN_TO_LIMIT = 0, RAN_IDLE = 1, RAN_DEAD = 2 };
