@@ -19,7 +19,7 @@ def summary_lines(rows: Sequence[Mapping[str, Any]], width: int) -> list[str]:
     columns = ["model", "on", "tests", "differ", "latency", "peak RAM"] + (
         ["cycles", "predicted", "flash"] if wide else []
     )
-    ordered = sorted(rows, key=lambda row: (-row["failed"], -int(row.get("hil.mismatches", 0)), row["hil.model"]))
+    ordered = sorted(rows, key=_worst_first)
     drawn = table(None, columns, [_row(row, wide) for row in ordered], right=columns[2:])
     lines = _lines(drawn, width)
     if gains := _gains(rows):
@@ -33,6 +33,11 @@ def summary_lines(rows: Sequence[Mapping[str, Any]], width: int) -> list[str]:
     if timed:
         lines.append(f"{', '.join(timed)}: the same engine as a process of this machine, timed by its clock")
     return lines
+
+
+def _worst_first(row: Mapping[str, Any]) -> tuple[int, int, str, str, int]:
+    failed, wrong = row["failed"], int(row.get("hil.mismatches", 0))
+    return -failed, -wrong, str(row["hil.model"]), str(row["hil.board"]), int(row["hil.cores"])
 
 
 def _lines(drawn: Table, width: int) -> list[str]:
