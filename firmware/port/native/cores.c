@@ -101,7 +101,6 @@ static bool start(uint32_t core, void (*entry)(void))
 
 static void hil_reset(void)
 {
-    hil_port_paint_stacks();
     hil_main();
 }
 
@@ -137,11 +136,4 @@ void hil_port_signal(void)
 {
     __atomic_fetch_add(&events, 1u, __ATOMIC_SEQ_CST);
     syscall(SYS_futex, &events, FUTEX_WAKE_PRIVATE, INT32_MAX, NULL, NULL, 0);
-}
-
-void hil_port_paint_stacks(void)
-{
-    for (uint32_t core = 0; core < HIL_CORES; core++) {
-        hil_port_paint_stack(core);
-    }
 }
