@@ -56,10 +56,3 @@ void hil_port_paint_stack(uint32_t core)
         *at = HIL_STACK_PAINT;
     }
 }
-
-void hil_port_paint_stacks(void)
-{
-    for (uint32_t core = 0; core < HIL_CORES; core++) {
-        hil_port_paint_stack(core);
-    }
-}

@@ -5,7 +5,6 @@
 
 uint32_t hil_port_core(void);
 void hil_port_paint_stack(uint32_t core);
-void hil_port_paint_stacks(void);
 
 /* Starts the timer that everything is counted with. */
 void mps2_an521_start_timer(void);
