@@ -3,9 +3,6 @@
 
 #include <stdint.h>
 
-uint32_t hil_port_core(void);
-void hil_port_paint_stack(uint32_t core);
-
 /* Starts the timer that everything is counted with. */
 void mps2_an521_start_timer(void);
 

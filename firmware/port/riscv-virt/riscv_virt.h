@@ -3,8 +3,6 @@
 
 #include <stdint.h>
 
-uint32_t hil_port_core(void);
-void hil_port_paint_stack(uint32_t core);
 
 /* The 16550 with its FIFO, and its interrupt as something to wait for. */
 void riscv_virt_start_console(void);

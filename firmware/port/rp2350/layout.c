@@ -1,6 +1,5 @@
 /* Where memory is, from the linker script's symbols; and the paint on the stacks. */
 #include "port.h"
-#include "rp2350.h"
 
 extern uint8_t __hil_data_start[];
 extern uint8_t __hil_data_end[];

@@ -1,8 +1,6 @@
 #ifndef HIL_RP2350_H
 #define HIL_RP2350_H
 
-#include <stdint.h>
-
 /* Starts the microsecond timer and the cycle counter; clk_ref must be at 12 MHz. */
 void rp2350_start_clock_counters(void);
 
@@ -14,12 +12,5 @@ void rp2350_enable_fpu(void);
 
 /* Puts core 1 back into the boot ROM, where it waits to be started. */
 void rp2350_reset_core1(void);
-
-/* What port.h will ask for when programs run on several cores: see firmware/port/rp2350/cores.c. */
-uint32_t hil_port_core(void);
-void hil_port_paint_stack(uint32_t core);
-void hil_port_start_core(uint32_t core, void (*entry)(void));
-void hil_port_wait(void);
-void hil_port_signal(void);
 
 #endif
