@@ -40,22 +40,26 @@ static void drain(void)
     }
 }
 
-void rp2350_enable_fpu(void)
+static inline void enable_fpu(void)
 {
     *reg(CPACR) |= CPACR_FPU;
     __asm__ volatile("dsb\n\tisb" ::: "memory"); /* before the first instruction that needs it */
 }
 
+void rp2350_enable_fpu(void)
+{
+    enable_fpu();
+}
+
 /* Core 1's first own code. Written by core 0 before the mailbox carries the address of start_core1. */
 static void (*volatile first)(void);
 
-static void start_core1(void)
+/* A jump, not a call: what runs next has the whole stack, as its bound says. */
+__attribute__((noreturn)) static void start_core1(void)
 {
-    rp2350_enable_fpu();
-    first();
-    for (;;) {
-        wait_for_event();
-    }
+    enable_fpu();
+    __asm__ volatile("bx %0" : : "r"(first));
+    __builtin_unreachable();
 }
 
 void rp2350_reset_core1(void)
