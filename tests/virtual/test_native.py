@@ -45,9 +45,10 @@ def digits() -> Deployment:
     return api.prepare(DIGITS, NATIVE)
 
 
+@pytest.mark.parametrize("cores", [1, 4])
 @pytest.mark.parametrize("path", ZOO_MODELS, ids=lambda path: path.stem)
-def test_the_zoo_is_exact_and_within_its_prediction(path: Path) -> None:
-    found = api.profile(path, replace(NATIVE, layers=True))
+def test_the_zoo_is_exact_and_within_its_prediction(path: Path, cores: int) -> None:
+    found = api.profile(path, replace(NATIVE, layers=True, cores=cores))
     assert found.passed, found.reasons
     assert found.source == "virtual"
     assert found.measured.outputs.mismatches == 0
@@ -55,23 +56,47 @@ def test_the_zoo_is_exact_and_within_its_prediction(path: Path) -> None:
     assert 0.9 * found.deployment.ram_predicted <= found.measured.ram.peak <= found.deployment.ram_predicted
     assert found.measured.latency.cycles_median > 0
     assert len(found.measured.latency.samples) == 10
+    assert len(found.measured.ram.stacks) == cores
 
 
 @needs_sanitizers
-@pytest.mark.parametrize("sanitizer", image_build.SANITIZERS)
+@pytest.mark.parametrize(("sanitizer", "cores"), [("asan", 1), ("asan", 4), ("tsan", 4)])
 @pytest.mark.parametrize("path", OPERATORS, ids=lambda path: path.stem)
-def test_every_operator_is_clean_under(sanitizer: str, path: Path) -> None:
-    request = replace(NATIVE, toolchain=sanitizer, inputs=3)
+def test_every_operator_is_clean_under(sanitizer: str, cores: int, path: Path) -> None:
+    """Exact, and without a report. Jitter gives the thread sanitizer other interleavings than those of idle threads."""
+    request = replace(NATIVE, toolchain=sanitizer, cores=cores, inputs=3)
     deployment = api.prepare(path, request)
     values = input_sets.generate(deployment.graph, request.inputs, 0)
     want = api.expected(deployment.graph, values)
     with api.running(deployment) as dut:
-        for inputs, expected in zip(values, want.outputs, strict=True):
-            for got, reference in zip(dut.infer(inputs).outputs, expected, strict=True):
+        dut.paint(0)
+        for turn, (inputs, expected) in enumerate(zip(values, want.outputs, strict=True)):
+            for got, reference in zip(dut.infer(inputs, jitter=turn).outputs, expected, strict=True):
                 assert compare(got, reference).mismatches == 0
+        assert len(dut.memory().stacks) == boards.load("native").cores
         assert dut.station.alive()
         assert "ERROR" not in dut.station.diagnostics(), dut.station.diagnostics()
         assert "WARNING" not in dut.station.diagnostics(), dut.station.diagnostics()
+
+
+@needs_sanitizers
+def test_the_thread_sanitizer_sees_a_core_that_does_not_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Barriers without waiting, in a copy of the sources: one core reads what another still writes, and it is told."""
+    firmware = Path(shutil.copytree(image_build.FIRMWARE, tmp_path / "firmware"))
+    file = firmware / "engine" / "team.c"
+    barrier = "            hil_engine_meet(engine, core);\n"
+    assert file.read_text().count(barrier) == 1
+    file.write_text(file.read_text().replace(barrier, ""))
+    monkeypatch.setattr(image_build, "FIRMWARE", firmware)
+    deployment = api.prepare(DIGITS, replace(NATIVE, toolchain="tsan", cores=2))
+    values = input_sets.generate(deployment.graph, 1, 0)
+    with api.running(deployment) as dut:
+        for turn in range(20):
+            dut.infer(values[0], jitter=turn)
+        deadline = time.monotonic() + LIMIT
+        while "data race" not in dut.station.diagnostics() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert "data race" in dut.station.diagnostics()
 
 
 @needs_sanitizers

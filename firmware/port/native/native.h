@@ -27,8 +27,6 @@ bool native_start_core_0(void);
 /* The core whose stack an address is on; meaningless for other addresses. */
 uint32_t native_core_at(uintptr_t sp);
 
-void hil_port_paint_stack(uint32_t core);
-
 /* The stack pointer of whoever is asking. */
 __attribute__((always_inline)) static inline uintptr_t native_sp(void)
 {
