@@ -26,7 +26,7 @@ from hil.record import profile_record
 
 DIGITS = ZOO / "digits" / "digits.tflite"
 TINY = ZOO / "op_tiny" / "op_tiny.tflite"
-UNDEFINED = {"rv32imac": b"\x00\x00", "thumb-v6m": b"\x00\xde"}
+UNDEFINED = {"rv32imac": b"\x00\x00", "thumb-v8m": b"\x00\xde"}
 
 
 def emulated() -> Iterator[object]:
