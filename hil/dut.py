@@ -16,6 +16,7 @@ from hil.link import Hello, Link, Memory
 from hil.link.messages import ENGINE_TEXT, RunResult
 from hil.model.graph import Tensor
 from hil.plan import Part
+from hil.plan.program import Barrier, Step
 
 _COUNTERS_DIFFER = 0.01  # at most, beside rounding and the reading itself, four microseconds
 _PREEMPTED_US = 100_000  # what may pass between two readings where the board is a process among others
@@ -88,7 +89,48 @@ class Dut:
         """Run operator by operator and give the cycles of each."""
         self._load(inputs)
         for part in self.deployment.plan.parts:
-            yield part, self.link.run(part.first, part.end - part.first, limit=self.run_limit()).cycles
+            if self.takes_turns:
+                yield (
+                    part,
+                    sum(self._slowest(first, end) for first, end in self._between_meetings(part.first, part.end)),
+                )
+            else:
+                yield part, self.link.run(part.first, part.end - part.first, limit=self.run_limit()).cycles
+
+    @property
+    def takes_turns(self) -> bool:
+        """Whether the cores of this program share one clock: then a run counts what all of them do, one by one."""
+        virtual = self.deployment.board.virtual
+        shared = virtual is not None and virtual.clock == "shared"
+        return shared and self.station.source == "virtual" and self.deployment.plan.cores > 1
+
+    def in_turn(self, inputs: Tensors) -> tuple[int, int]:
+        """Microseconds and cycles of an inference, assembled: between two meetings, the core that takes longest.
+
+        Core 0 runs every core's steps, the others sleep. What the meetings themselves cost is not in it.
+        """
+        self._load(inputs)
+        steps = len(self.deployment.plan.program.steps)
+        cycles = sum(self._slowest(first, end) for first, end in self._between_meetings(0, steps))
+        return round(cycles * 1_000_000 / self.hello.clock_hz), cycles
+
+    def _between_meetings(self, first: int, end: int) -> Iterator[tuple[int, int]]:
+        """The stretches of steps in [first, end) that have no barrier in them."""
+        steps = self.deployment.plan.program.steps
+        for at in range(first, end):
+            if isinstance(steps[at], Barrier):
+                if at > first:
+                    yield first, at
+                first = at + 1
+        if end > first:
+            yield first, end
+
+    def _slowest(self, first: int, end: int) -> int:
+        """Cycles of the core that takes longest for its steps in [first, end), each run alone."""
+        limit = self.run_limit()
+        steps = self.deployment.plan.program.steps[first:end]
+        cores = sorted({step.core for step in steps if isinstance(step, Step)})
+        return max(self.link.run(first, end - first, alone=core, limit=limit).cycles for core in cores)
 
     def paint(self, pattern: int) -> None:
         """Fill arena and unused stacks with `pattern`, so that `memory` can tell what was used since."""

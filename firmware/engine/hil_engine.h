@@ -66,6 +66,10 @@ hil_status hil_engine_load(hil_engine *engine, const uint8_t *program, uint32_t 
  * `jitter` other than 0 delays every step of every core by a random time, the same for the same number. */
 hil_status hil_engine_run(hil_engine *engine, uint32_t first, uint32_t count, uint32_t jitter);
 
+/* Core 0: runs those of the steps that are of core `part`, itself and alone, while the others sleep on. For clocks that
+ * all cores share: the parts of a program between two barriers can so be timed one by one. */
+hil_status hil_engine_run_part(hil_engine *engine, uint32_t first, uint32_t count, uint32_t part);
+
 /* The other cores of a program, for each hil_engine_run of core 0: meet, walk, meet. */
 
 /* Waits until every core of the program came here as often as this one. All see then what any wrote before. */
@@ -73,6 +77,9 @@ void hil_engine_meet(hil_engine *engine, uint32_t core);
 
 /* Runs those steps of core 0's job that are of `core`. */
 void hil_engine_walk(hil_engine *engine, uint32_t core);
+
+/* The same on core 0 for the steps of core `part`, without meeting anyone. */
+void hil_engine_walk_alone(hil_engine *engine, const hil_job *job, uint32_t part);
 
 /* Provided by the engine's user. Waits a little, or until another core signals: a signal that comes before the wait
  * must end it too. May return early. */

@@ -139,12 +139,14 @@ static reply on_run(hil_server *server, const hil_frame *request)
 {
     const uint32_t first = hil_get32(request->payload + 4);
     const uint32_t count = hil_get32(request->payload + 8);
-    if (first > server->engine.steps || count > server->engine.steps - first) {
+    const uint32_t alone = hil_get32(request->payload + 16);
+    if (first > server->engine.steps || count > server->engine.steps - first || alone > server->engine.cores) {
         return refuse(HIL_LINK_RANGE);
     }
     server->first = first;
     server->count = count;
     server->jitter = hil_get32(request->payload + 12);
+    server->alone = alone;
     server->result.state = HIL_RUNNING;
     server->result.run = hil_get32(request->payload);
     return done;
@@ -203,7 +205,7 @@ static bool length_fits(const hil_frame *request)
     case HIL_PAINT:
         return request->bytes == 4u;
     case HIL_RUN:
-        return request->bytes == 16u;
+        return request->bytes == 20u;
     case HIL_ECHO:
         return true;
     default:
@@ -272,7 +274,9 @@ static void run(hil_server *server)
     hil_result *result = &server->result;
     const uint64_t started = hil_port_us();
     const uint32_t before = hil_port_ticks();
-    const hil_status status = hil_engine_run(&server->engine, server->first, server->count, server->jitter);
+    const hil_status status =
+        server->alone == 0u ? hil_engine_run(&server->engine, server->first, server->count, server->jitter)
+                            : hil_engine_run_part(&server->engine, server->first, server->count, server->alone - 1u);
     const uint32_t after = hil_port_ticks();
     result->us = hil_port_us() - started;
     result->cycles = whole_cycles(after - before, result->us);

@@ -23,6 +23,7 @@ typedef struct {
     uint32_t paint;         /* the byte that the arena was painted with last */
     uint32_t first, count;  /* of the run to do after this answer */
     uint32_t jitter;
+    uint32_t alone;         /* 0: all cores run; k + 1: core 0 runs the steps of core k */
     bool painting;          /* what the other cores do at their next meeting: paint their stacks, or run */
     uint32_t faults[HIL_MAX_CORES]; /* see hil_first_fault */
     bool session;           /* a HELLO came since start */

@@ -137,17 +137,20 @@ class Link:
         """Fill the whole arena with `byte`, and the free part of every stack with the firmware's own paint."""
         self._request(Kind.PAINT, u32(byte))
 
-    def run(self, first: int = 0, count: int = 0, *, jitter: int = 0, limit: float = 60.0) -> RunResult:
+    def run(
+        self, first: int = 0, count: int = 0, *, jitter: int = 0, alone: int | None = None, limit: float = 60.0
+    ) -> RunResult:
         """Run `count` steps from `first` (0: all that remain) and wait for the end, at most `limit` seconds.
 
         `jitter` other than 0 seeds random delays of every core before each of its steps: results must not change.
+        With `alone`, core 0 runs those of the steps that are of that core, without meeting the others.
 
         Raises `DeviceHang` if the device is silent for longer, `DeviceRefused` if the engine reports an error.
         """
         _ = self.device
         self._run = self._run % 0xFFFF_FFFF + 1
         sent = time.monotonic()
-        result = self._start_run(self._run, first, count, jitter)
+        result = self._start_run(u32(self._run, first, count, jitter, 0 if alone is None else alone + 1))
         while result is None:
             result = self._await_done(self._run, sent + limit)
         if result.status != 0:
@@ -232,12 +235,12 @@ class Link:
 
     # ---- runs
 
-    def _start_run(self, run: int, first: int, count: int, jitter: int) -> RunResult | None:
+    def _start_run(self, payload: bytes) -> RunResult | None:
         """Ask for a run until it is accepted. The result, if that comes first: the acceptance may get lost.
 
         A device is deaf while it runs, so tries without an answer do not mean that it is not running.
         """
-        payload = u32(run, first, count, jitter)
+        run = self._run
         request = self._numbered(Kind.RUN, payload)
         for attempt in range(self.tries):
             self.retries += attempt > 0

@@ -74,6 +74,8 @@ class Measured:
     layers: tuple[LayerResult, ...] | None
     operators: tuple[OperatorTime, ...]
     repeats_identical: bool
+    assembled: bool = False
+    """The latency is put together from the cores' parts, each timed alone: see `Dut.in_turn`."""
 
 
 def measure(
@@ -107,12 +109,15 @@ def measure(
         say(f"{name}: input {index + 1} of {len(inputs)}")
         compared += _against(dut.infer(inputs[index]).outputs, reference.outputs[index])
     ratio = _clock(dut, clock)
-    timed = runs[total - counts.repeats :]
+    timed = [(r.microseconds, r.cycles) for r in runs[total - counts.repeats :]]
+    if dut.takes_turns:
+        say(f"{name}: the cores' parts one by one")
+        timed = [dut.in_turn(inputs[0]) for _ in range(counts.repeats)]
     return Measured(
         outputs=compared,
         inputs=len(inputs),
         reference=reference.name,
-        latency=summarise([r.microseconds for r in timed], [r.cycles for r in timed]),
+        latency=summarise([us for us, _ in timed], [cycles for _, cycles in timed]),
         clock_ratio=ratio,
         ram=RamUse(
             marks[0].static,
@@ -121,7 +126,8 @@ def measure(
         ),
         layers=compare_layers(dut, inputs, reference, say=say) if layers else None,
         operators=operator_times(dut, inputs[0]),
-        repeats_identical=len({r.cycles for r in timed}) == 1,
+        repeats_identical=len({cycles for _, cycles in timed}) == 1,
+        assembled=dut.takes_turns,
     )
 
 

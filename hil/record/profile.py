@@ -46,6 +46,7 @@ def profile_record(profile: Profile) -> dict[str, Any]:
         "cycles_median": latency.cycles_median,
         "counts": deployment.board.counts,
         "clock_ratio": measured.clock_ratio,
+        **({"assembled": True} if measured.assembled else {}),
     }
     memory = {
         "ram_peak": measured.ram.peak,

@@ -84,27 +84,36 @@ class NativeEngine:
         assert getattr(self.lib, function)(ctypes.byref(self.engine), index, ctypes.byref(span)) == 0
         return span
 
-    def run(self, inputs: Sequence[np.ndarray], *, jitter: int = 0, order: Sequence[int] = ()) -> tuple[bytes, ...]:
+    def run(
+        self, inputs: Sequence[np.ndarray], *, jitter: int = 0, order: Sequence[int] = (), parts: Sequence[int] = ()
+    ) -> tuple[bytes, ...]:
         """One inference; gives the outputs' bytes. Each core is a thread, and `jitter` seeds their delays.
 
         With `order` there is one thread: between two barriers all steps of core `order[0]` run, then of `order[1]`...
+        With `parts` the same, but core 0 runs them all.
         """
         assert self.status == 0, f"load status {self.status} at {self.engine.mates[0].step}"
         for index, value in enumerate(inputs):
             span, data = self._span("hil_engine_input", index), value.tobytes()
             assert span.bytes == len(data)
             ctypes.memmove(ctypes.addressof(self.arena) + span.offset, data, len(data))
-        if order:
-            self._run_in_order(order)
+        if order or parts:
+            self._run_in_order(order, parts)
         else:
             assert self.lib.team_run(ctypes.byref(self.engine), jitter) == 0
         spans = [self._span("hil_engine_output", k) for k in range(self.engine.outputs)]
         return tuple(bytes(self.arena[s.offset : s.offset + s.bytes]) for s in spans)
 
-    def _run_in_order(self, order: Sequence[int]) -> None:
+    def part(self, first: int, count: int, part: int) -> int:
+        """Core 0 runs the steps of core `part`; gives the status."""
+        return int(self.lib.hil_engine_run_part(ctypes.byref(self.engine), first, count, part))
+
+    def _run_in_order(self, order: Sequence[int], parts: Sequence[int]) -> None:
         steps = decode(self.program.raw[: self.engine.size]).steps
         barriers = [i for i, step in enumerate(steps) if isinstance(step, Barrier)]
         for first, end in zip([0, *(i + 1 for i in barriers)], [*barriers, len(steps)], strict=True):
+            for part in parts if end > first else ():
+                assert self.part(first, end - first, part) == 0
             self.engine.job = _Job(first, end, 0)
             for core in order:
                 self.lib.hil_engine_walk(ctypes.byref(self.engine), core)

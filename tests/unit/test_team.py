@@ -12,6 +12,7 @@ from tests.support.engine import NativeEngine, run_sanitized, sanitizing_compile
 from tests.support.teams import relay, relayed
 
 NO_CORES = 12
+BAD_ARGUMENT = 11
 
 
 def value(cores: int, seed: int = 0) -> np.ndarray:
@@ -34,6 +35,18 @@ def test_cores_in_any_order_agree() -> None:
     for order in itertools.permutations(range(3)):
         assert Interpreter(program, order=order).run([data]) == expected
         assert NativeEngine(program.data, program.arena_bytes).run([data], order=order) == expected
+
+
+def test_core_0_can_run_the_parts_of_all_one_by_one() -> None:
+    """It passes barriers by, touches nothing that is another part's, and refuses a core that there is not."""
+    program, data = relay(3, 7), value(3)
+    expected = (relayed(data.tobytes(), 3, 7),)
+    native = NativeEngine(program.data, program.arena_bytes)
+    assert native.run([data], parts=(0, 1, 2)) == expected
+    assert native.run([data], parts=(2, 0, 1)) == expected
+    assert native.run([data], parts=(0, 1)) != expected
+    assert native.part(0, 0, 3) == BAD_ARGUMENT
+    assert native.part(len(program.steps), 1, 0) == BAD_ARGUMENT
 
 
 def test_a_missing_barrier_shows() -> None:

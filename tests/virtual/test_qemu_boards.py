@@ -79,6 +79,35 @@ def test_the_whole_line_twice_the_same(board: str) -> None:
 
 
 @each_board
+def test_all_cores_agree_and_pay(board: str) -> None:
+    """Outputs with delays between the cores, and the assembled latency: the same every time, and less with each core."""
+    counts: list[int] = []
+    for cores in range(1, boards.load(board).cores + 1):
+        deployment = api.prepare(DIGITS, api.Request(board, cores=cores))
+        values = input_sets.generate(deployment.graph, 1, 0)
+        expected = api.expected(deployment.graph, values).outputs[0]
+        with api.running(deployment) as dut:
+            assert dut.takes_turns == (cores > 1)
+            for jitter in range(5):
+                outputs = dut.infer(values[0], jitter=jitter).outputs
+                assert all((got == want).all() for got, want in zip(outputs, expected, strict=True))
+            found = {dut.in_turn(values[0])[1] for _ in range(2)}
+        assert len(found) == 1
+        counts += found
+    assert counts == sorted(counts, reverse=True)
+    assert counts[0] / counts[-1] > 0.75 * len(counts)
+
+
+@each_board
+def test_several_cores_twice_the_same(board: str) -> None:
+    request = api.Request(board, cores=boards.load(board).cores, inputs=2)
+    first, second = (profile_record(api.profile(DIGITS, request)) for _ in range(2))
+    assert first["latency"]["assembled"] is True
+    assert first == second
+    assert (first["verdict"], first["outputs"]["mismatches"]) == ("pass", 0)
+
+
+@each_board
 def test_it_says_who_it_is_and_its_memory_can_be_read(board: str) -> None:
     kind = boards.load(board)
     deployment = api.prepare(TINY, api.Request(board))
