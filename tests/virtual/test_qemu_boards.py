@@ -80,7 +80,7 @@ def test_the_whole_line_twice_the_same(board: str) -> None:
 
 @each_board
 def test_all_cores_agree_and_pay(board: str) -> None:
-    """Outputs with delays between the cores, and the assembled latency: the same every time, and less with each core."""
+    """Outputs with delays between the cores, and the assembled latency: equal every time, less with each core."""
     counts: list[int] = []
     for cores in range(1, boards.load(board).cores + 1):
         deployment = api.prepare(DIGITS, api.Request(board, cores=cores))
