@@ -34,6 +34,7 @@ typedef struct {
 typedef struct {
     uint32_t first, end; /* steps */
     uint32_t jitter;     /* seed of random delays before each step; 0: none */
+    uint32_t alone;      /* k + 1: core 0 does what is core k's, the others sleep on; 0: all do their own */
 } hil_job;
 
 typedef struct {
@@ -63,12 +64,10 @@ hil_status hil_engine_load(hil_engine *engine, const uint8_t *program, uint32_t 
                            uint32_t arena_room, uint32_t cores);
 
 /* Core 0: runs `count` steps from `first` together with the program's other cores; `count` 0 means all that remain.
- * `jitter` other than 0 delays every step of every core by a random time, the same for the same number. */
-hil_status hil_engine_run(hil_engine *engine, uint32_t first, uint32_t count, uint32_t jitter);
-
-/* Core 0: runs those of the steps that are of core `part`, itself and alone, while the others sleep on. For clocks that
- * all cores share: the parts of a program between two barriers can so be timed one by one. */
-hil_status hil_engine_run_part(hil_engine *engine, uint32_t first, uint32_t count, uint32_t part);
+ * `jitter` other than 0 delays every step of every core by a random time, the same for the same number. With `alone`
+ * k + 1 core 0 runs those of the steps that are of core k, meeting nobody: where all cores share one clock, their parts
+ * between two barriers can so be timed one by one. */
+hil_status hil_engine_run(hil_engine *engine, uint32_t first, uint32_t count, uint32_t jitter, uint32_t alone);
 
 /* The other cores of a program, for each hil_engine_run of core 0: meet, walk, meet. */
 
@@ -77,9 +76,6 @@ void hil_engine_meet(hil_engine *engine, uint32_t core);
 
 /* Runs those steps of core 0's job that are of `core`. */
 void hil_engine_walk(hil_engine *engine, uint32_t core);
-
-/* The same on core 0 for the steps of core `part`, without meeting anyone. */
-void hil_engine_walk_alone(hil_engine *engine, const hil_job *job, uint32_t part);
 
 /* Provided by the engine's user. Waits a little, or until another core signals: a signal that comes before the wait
  * must end it too. May return early. */

@@ -34,38 +34,27 @@ static void dawdle(uint32_t seed, uint32_t core, uint32_t step)
     }
 }
 
-/* Runs those of the steps of `job` that are of `part`, on `core`; meets the others at barriers only if it is `team`. */
-static void walk(hil_engine *engine, const hil_job *job, uint32_t core, uint32_t part, bool team)
+void hil_engine_walk(hil_engine *engine, uint32_t core)
 {
     const hil_header *header = (const hil_header *)(const void *)engine->program;
     const hil_step *steps = (const hil_step *)(const void *)(engine->program + header->steps_at);
     const uint32_t *records = (const uint32_t *)(const void *)(engine->program + header->operators_at);
     const hil_memory memory = {engine->program, engine->arena};
+    const hil_job *job = &engine->job; /* nobody writes it before the next meeting */
+    const uint32_t part = job->alone == 0u ? core : job->alone - 1u;
     for (uint32_t i = job->first; i < job->end; i++) {
-        const bool barrier = steps[i].kind == HIL_STEP_BARRIER;
-        if (barrier ? !team : steps[i].core != part) {
+        if (steps[i].kind == HIL_STEP_BOX ? steps[i].core != part : job->alone != 0u) {
             continue;
         }
         engine->mates[core].step = i;
         if (job->jitter != 0u) {
             dawdle(job->jitter, core, i);
         }
-        if (barrier) {
+        if (steps[i].kind == HIL_STEP_BARRIER) {
             hil_engine_meet(engine, core);
         } else {
             const uint32_t at = records[steps[i].operator_index];
             hil_run_kernel(&memory, (const hil_record *)(const void *)(engine->program + at), &steps[i].box);
         }
     }
-}
-
-void hil_engine_walk(hil_engine *engine, uint32_t core)
-{
-    const hil_job job = engine->job;
-    walk(engine, &job, core, core, true);
-}
-
-void hil_engine_walk_alone(hil_engine *engine, const hil_job *job, uint32_t part)
-{
-    walk(engine, job, 0, part, false);
 }

@@ -275,8 +275,7 @@ static void run(hil_server *server)
     const uint64_t started = hil_port_us();
     const uint32_t before = hil_port_ticks();
     const hil_status status =
-        server->alone == 0u ? hil_engine_run(&server->engine, server->first, server->count, server->jitter)
-                            : hil_engine_run_part(&server->engine, server->first, server->count, server->alone - 1u);
+        hil_engine_run(&server->engine, server->first, server->count, server->jitter, server->alone);
     const uint32_t after = hil_port_ticks();
     result->us = hil_port_us() - started;
     result->cycles = whole_cycles(after - before, result->us);

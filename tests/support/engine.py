@@ -31,7 +31,7 @@ def sources() -> list[Path]:
 
 
 class _Job(ctypes.Structure):
-    _fields_ = tuple((name, ctypes.c_uint32) for name in ("first", "end", "jitter"))
+    _fields_ = tuple((name, ctypes.c_uint32) for name in ("first", "end", "jitter", "alone"))
 
 
 class _Mate(ctypes.Structure):
@@ -106,7 +106,7 @@ class NativeEngine:
 
     def part(self, first: int, count: int, part: int) -> int:
         """Core 0 runs the steps of core `part`; gives the status."""
-        return int(self.lib.hil_engine_run_part(ctypes.byref(self.engine), first, count, part))
+        return int(self.lib.hil_engine_run(ctypes.byref(self.engine), first, count, 0, part + 1))
 
     def _run_in_order(self, order: Sequence[int], parts: Sequence[int]) -> None:
         steps = decode(self.program.raw[: self.engine.size]).steps
@@ -114,7 +114,7 @@ class NativeEngine:
         for first, end in zip([0, *(i + 1 for i in barriers)], [*barriers, len(steps)], strict=True):
             for part in parts if end > first else ():
                 assert self.part(first, end - first, part) == 0
-            self.engine.job = _Job(first, end, 0)
+            self.engine.job = _Job(first, end, 0, 0)
             for core in order:
                 self.lib.hil_engine_walk(ctypes.byref(self.engine), core)
 

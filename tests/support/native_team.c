@@ -38,7 +38,7 @@ hil_status team_run(hil_engine *engine, uint32_t jitter)
             __builtin_trap();
         }
     }
-    const hil_status status = hil_engine_run(engine, 0, 0, jitter);
+    const hil_status status = hil_engine_run(engine, 0, 0, jitter, 0);
     for (uint32_t core = 1; core < cores; core++) {
         pthread_join(threads[core], NULL);
     }
