@@ -30,9 +30,18 @@ def summary_lines(rows: Sequence[Mapping[str, Any]], width: int) -> list[str]:
     timed = [name for name in virtual if name in boards.names() and not boards.load(name).counted]
     if len(virtual) > len(timed):
         lines.append("virtual: the same machine code on a virtual board; cycles are counted, not timed")
+    several = {str(row["hil.board"]) for row in rows if row["hil.cores"] > 1}
+    assembled = [name for name in virtual if name in several and _shares_a_clock(name)]
+    if assembled:
+        lines.append(f"{', '.join(assembled)}: more cores than one are timed part by part, without their barriers")
     if timed:
         lines.append(f"{', '.join(timed)}: the same engine as a process of this machine, timed by its clock")
     return lines
+
+
+def _shares_a_clock(name: str) -> bool:
+    virtual = boards.load(name).virtual if name in boards.names() else None
+    return virtual is not None and virtual.clock == "shared"
 
 
 def _worst_first(row: Mapping[str, Any]) -> tuple[int, int, str, str, int]:
