@@ -18,7 +18,7 @@ FLASH = 0x1000_0000
 STACK = 0x2004_0800
 RESULT = 0x2003_0000
 _FLAGS = (
-    *("-target", "thumb-freestanding-eabi", "-mcpu=cortex_m0plus", "-O2", "-ffreestanding", "-nostdlib"),
+    *("-target", "thumb-freestanding-eabi", "-mcpu=cortex_m0plus", "-O2", "-ffreestanding"),
     *("-fno-sanitize=all", "-fno-unwind-tables", "-Wall", "-Wextra", "-Werror", "-Wno-main"),
 )
 # ldr r0, =0x10000100; ldr r1, =VTOR; str r0, [r1]; ldm r0!, {r1, r2}; msr msp, r1; bx r2
@@ -66,19 +66,30 @@ def assembled(code: Sequence[int], handlers: Mapping[int, Sequence[int]] | None 
     return bytes(image)
 
 
-def built(name: str) -> bytes:
-    """The flash image of tests/virtual/programs/NAME.c."""
+def compiled(name: str, *more: str | Path, inputs: Path | None = None) -> Elf:
+    """Program NAME.c, linked; `more`: further flags and sources, which are or depend on files below `inputs`."""
     compiler = zig()
-    key = cache.digest(cache.tree_digest(PROGRAMS), name, compiler.version, repr(_FLAGS))
+    trees = (PROGRAMS, inputs) if inputs else (PROGRAMS,)
+    texts = [str(part.relative_to(inputs)) if inputs and isinstance(part, Path) else str(part) for part in more]
+    key = cache.digest(cache.tree_digest(*trees), name, compiler.version, repr(_FLAGS), *texts)
 
     def make(folder: Path) -> None:
         script = f"-Wl,-T,{PROGRAMS / 'program.ld'}"
         sources = (PROGRAMS / "start.S", PROGRAMS / f"{name}.c")
-        compiler.run([*_FLAGS, *sources, script, "-o", folder / "program.elf"], what=f"test program {name}")
+        compiler.run([*_FLAGS, *more, *sources, script, "-o", folder / "program.elf"], what=f"test program {name}")
 
-    path = cache.entry("test-programs", key, make) / "program.elf"
-    image = flat(Elf(path).segments, FLASH)
+    return Elf(cache.entry("test-programs", key, make) / "program.elf")
+
+
+def flashed(program: Elf) -> bytes:
+    """The flash image of `program`, with the second stage's checksum."""
+    image = flat(program.segments, FLASH)
     return with_checksum(image[:252]) + image[256:]
+
+
+def built(name: str) -> bytes:
+    """The flash image of tests/virtual/programs/NAME.c."""
+    return flashed(compiled(name))
 
 
 def elf(image: bytes, address: int = FLASH) -> bytes:
