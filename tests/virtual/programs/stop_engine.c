@@ -23,7 +23,7 @@ void main(void)
         seed = seed * 1664525u + 1013904223u;
         bytes[i] = (uint8_t)(seed >> 24);
     }
-    ANSWER[1] = hil_engine_run(&engine, 0, 0, 0);
+    ANSWER[1] = hil_engine_run(&engine, 0, 0, 0, 0);
     ANSWER[2] = hil_crc32(0, bytes, engine.arena_size);
     stop();
 }
