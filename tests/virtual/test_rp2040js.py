@@ -26,7 +26,7 @@ from hil.plan.planner import plan
 from hil.virtual.chip.chips import RAM_BASE
 from hil.virtual.chip.native import RAN_IDLE
 from tests.support.models import zoo_file
-from tests.support.virtual_programs import FLASH, Rp2040, compiled, flashed
+from tests.support.virtual_programs import FLASH, RESULT, Rp2040, compiled, flashed
 
 SCRIPT = Path(__file__).parents[1] / "support" / "rp2040js.cjs"
 HOW = "npm install --prefix DIR rp2040js; export HIL_RP2040JS=DIR/node_modules/rp2040js"
@@ -123,6 +123,8 @@ def virtual(name: str) -> Count:
     assert state.pc[0] & ~1 == program.stop + 2, f"{name} ended at {state.pc[0]:#x}: {list(chip.notes())}"
     ram = chip.read(RAM_BASE, RAM_BYTES)
     assert ram is not None
+    if name.split(maxsplit=1)[0] in MODELS:
+        assert ram[RESULT - RAM_BASE :][:8] == bytes(8), f"{name}: the engine refused it"
     return Count(state.instructions[0], state.cycles, hashlib.sha256(ram).hexdigest())
 
 
