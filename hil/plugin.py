@@ -260,5 +260,6 @@ class _Summary:
         from hil.report.summary import summary_lines
 
         terminalreporter.section("hil", sep="=")
-        for line in summary_lines(list(self.rows.values()), terminalreporter._tw.fullwidth):
+        every = terminalreporter.verbosity > 0
+        for line in summary_lines(list(self.rows.values()), terminalreporter._tw.fullwidth, operators=every):
             terminalreporter.write_line(line)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from io import StringIO
 from typing import Any
 
@@ -13,8 +13,11 @@ from hil import board as boards
 from hil.report.terminal import duration, size, table
 
 
-def summary_lines(rows: Sequence[Mapping[str, Any]], width: int) -> list[str]:
-    """Lines of at most `width` columns from the JUnit properties of each case, plus counts `passed` and `failed`."""
+def summary_lines(rows: Sequence[Mapping[str, Any]], width: int, *, operators: bool = False) -> list[str]:
+    """Lines of at most `width` columns from the JUnit properties of each case, plus counts `passed` and `failed`.
+
+    With `operators`, the speed-up of every operator stands below that of every model.
+    """
     wide = width >= 110
     columns = ["model", "on", "tests", "differ", "latency", "peak RAM"] + (
         ["cycles", "predicted", "flash"] if wide else []
@@ -26,6 +29,9 @@ def summary_lines(rows: Sequence[Mapping[str, Any]], width: int) -> list[str]:
         columns = ["model", "on", "speed-up", "bound", "held by", "gains"][: 6 if wide else 5]
         gains = [row[: len(columns)] for row in gains]
         lines += ["", *_lines(table(None, columns, gains, right=["speed-up", "bound", "gains"]), width)]
+    if operators and (each := _operator_gains(rows)):
+        columns = ["model", "on", "operator", "speed-up", "bound"]
+        lines += ["", *_lines(table(None, columns, each, right=["speed-up", "bound"]), width)]
     virtual = sorted({str(row["hil.board"]) for row in rows if row.get("hil.bench") == "virtual"})
     timed = [name for name in virtual if name in boards.names() and not boards.load(name).counted]
     if len(virtual) > len(timed):
@@ -56,20 +62,38 @@ def _lines(drawn: Table, width: int) -> list[str]:
     return [line.rstrip() for line in text.splitlines()]
 
 
-def _gains(rows: Sequence[Mapping[str, Any]]) -> list[list[str]]:
-    """What more cores bring over one, with the bound that the tiling allows, and the operator that loses most."""
+def _pairs(rows: Sequence[Mapping[str, Any]]) -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any]]]:
+    """Each case on several cores after the same on one, where both were measured."""
     one = {(row["hil.model"], row["hil.board"]): row for row in rows if row["hil.cores"] == 1}
-    found = []
     for row in sorted(rows, key=lambda row: (row["hil.model"], row["hil.board"], row["hil.cores"])):
         base = one.get((row["hil.model"], row["hil.board"]))
-        if row["hil.cores"] == 1 or base is None or not {"hil.operator_cycles", _CYCLES} <= row.keys() & base.keys():
-            continue
+        if row["hil.cores"] != 1 and base is not None and {"hil.operator_cycles", _CYCLES} <= row.keys() & base.keys():
+            yield base, row
+
+
+def _who(row: Mapping[str, Any]) -> list[str]:
+    return [str(row["hil.model"]), f"{row['hil.board']} x{row['hil.cores']}"]
+
+
+def _gains(rows: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+    """What more cores bring over one, with the bound that the tiling allows, and the operator that loses most."""
+    found = []
+    for base, row in _pairs(rows):
         name, gain, bound = _holds(base["hil.operator_cycles"], row["hil.operator_cycles"])
-        found.append([
-            str(row["hil.model"]), f"{row['hil.board']} x{row['hil.cores']}", f"{base[_CYCLES] / row[_CYCLES]:.2f}",
-            f"{row['hil.speedup_bound']:.2f}", name, f"{gain:.2f} of {bound:.2f}",
-        ])  # fmt: skip
+        whole = [f"{base[_CYCLES] / row[_CYCLES]:.2f}", f"{row['hil.speedup_bound']:.2f}"]
+        found.append([*_who(row), *whole, name, f"{gain:.2f} of {bound:.2f}"])
     return found
+
+
+def _operator_gains(rows: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+    """The same for every operator."""
+    return [
+        [*_who(row), name, f"{alone / shared:.2f}", f"{bound:.2f}"]
+        for base, row in _pairs(rows)
+        for (_, alone, _), (name, shared, bound) in zip(
+            _operators(base["hil.operator_cycles"]), _operators(row["hil.operator_cycles"]), strict=True
+        )
+    ]
 
 
 _CYCLES = "hil.latency_cycles_median"

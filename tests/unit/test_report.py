@@ -198,7 +198,11 @@ def test_what_more_cores_bring_stands_beside_its_bound_and_what_holds_it() -> No
     for rows in ([one, two], [two, one]):
         line = next(line for line in summary_lines(rows, 120) if "of 1.90" in line)
         assert line.split()[-8:] == ["x2", "1.90", "1.95", "1", "SOFTMAX", "1.84", "of", "1.90"]
+        each = [line.split()[-4:] for line in summary_lines(rows, 80, operators=True)]
+        assert ["0", "CONV_2D", "1.96", "2.00"] in each
+        assert ["1", "SOFTMAX", "1.84", "1.90"] in each
         narrow = summary_lines(rows, 80)
+        assert not any("CONV_2D" in line for line in narrow)
         assert any(line.split()[-5:] == ["x2", "1.90", "1.95", "1", "SOFTMAX"] for line in narrow)
         assert all(cell_len(line) <= 80 for line in narrow)
 
