@@ -34,8 +34,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--hil-inputs", type=int, metavar="N", help="input sets for each model (default: the zoo entry's count, else 4)"
     )
     add("--hil-seed", type=int, metavar="S", help="seed of the input sets (default: the zoo entry's, else 0)")
-    add("--hil-cores", default="1,all", metavar="LIST",
-        help="numbers of cores to test with, such as '1,2,all' (default: '1,all')")  # fmt: skip
+    add("--hil-cores", default="1", metavar="LIST",
+        help="numbers of cores to test with, such as '1,2,all' (default: 1)")  # fmt: skip
     add("--hil-warmup", type=int, metavar="N", help="runs before timing (default: 2; on a virtual board 1)")
     add("--hil-repeats", type=int, metavar="N", help="timed runs (default: 10; on a virtual board 2)")
     add(

@@ -29,7 +29,7 @@ def test_readme_test_passes(tmp_path: Path) -> None:
         [sys.executable, *command], cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False
     )
     assert done.returncode == 0, done.stdout
-    assert "4 passed" in done.stdout, "two tests, on one core and on two"
+    assert "2 passed" in done.stdout
     assert "test_mine.py" in done.stdout
 
 
