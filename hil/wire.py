@@ -1,7 +1,7 @@
 """Models of the wires between boards: what a frame costs on its way from one node to another.
 
-Nodes lie in a star. A frame leaves the sender's line byte by byte, is whole at the switch in the middle, waits there for
-`delay_us`, and is then delivered on the receiver's line, behind whatever that line still carries.
+Nodes lie in a star. A frame leaves the sender's line byte by byte, is whole at the switch in the middle, waits there
+for `delay_us`, and is then delivered on the receiver's line, behind whatever that line still carries.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ _FORM = re.compile(r"(uart|ethernet):(\d+(?:\.\d+)?)(?::(\d+(?:\.\d+)?)(?::(\d+(
 class Wire:
     """A kind of network. `port` is the network port of a board that it is plugged into.
 
-    `bits_per_second` is the rate of each node's line in either direction; a byte takes `bits_per_byte` (10 where start and
-    stop bits are sent). `latency_us` passes for every frame between the end of its reception at the switch and the start
-    of its delivery, and so does `transfer_us`, the fixed cost of handling one.
+    `bits_per_second` is the rate of each node's line in either direction; a byte takes `bits_per_byte` (10 where start
+    and stop bits are sent). `latency_us` passes for every frame between the end of its reception at the switch and the
+    start of its delivery, and so does `transfer_us`, the fixed cost of handling one.
     """
 
     name: str
