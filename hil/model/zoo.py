@@ -6,6 +6,8 @@ sha256 = "..."
 licence = "MIT"
 provenance = "where it comes from, in a sentence"
 recipe = "recipes/digits.py"        # optional, seen from the zoo's folder
+built = true                        # optional: no file is kept, the recipe makes it on first use (`hil.model.recipe`)
+nodes = 2                           # optional, 1 if missing: boards that it needs at least; 0: it is for planning only
 
 [inputs]                            # `seed` and `count`, or `file` (see `hil.model.inputs.load`)
 seed = 1
@@ -39,8 +41,11 @@ from hil.errors import UsageError
 from hil.model import inputs as input_sets
 from hil.model.graph import Graph
 from hil.model.inputs import InputSets, read_arrays
+from hil.model.recipe import built
+from hil.paths import ZOO
 
 _FILE_BYTES = 64 << 20
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
@@ -70,10 +75,14 @@ class Accuracy:
 
 @dataclass(frozen=True)
 class ZooModel:
-    """One entry of a zoo. `path` is the `.tflite`, whose bytes have been held against `sha256`."""
+    """One entry of a zoo.
+
+    `nodes` is the number of boards that it needs at least; 0 where it is for planning only.
+    `built`: its file is not kept, but made by its recipe.
+    """
 
     name: str
-    path: Path
+    file: Path
     sha256: str
     licence: str
     provenance: str
@@ -81,6 +90,20 @@ class ZooModel:
     inputs: SeededInputs | Path
     limits: Mapping[str, Limits]
     accuracy: Accuracy | None
+    nodes: int = 1
+    built: bool = False
+
+    @property
+    def path(self) -> Path:
+        """The `.tflite`, whose bytes have been held against `sha256`. The first look at a built one makes it.
+
+        Raises `UsageError` where that fails.
+        """
+        if not self.built:
+            return self.file
+        assert self.recipe is not None
+        home = self.file.parent
+        return built(f"{home / 'model.toml'}", self.recipe, home.parent, self.file.name, self.sha256)
 
     def input_sets(self, graph: Graph, *, count: int | None = None, seed: int | None = None) -> InputSets:
         """The entry's own input sets; `count` and `seed` override what the entry says.
@@ -95,8 +118,8 @@ class ZooModel:
         return stored + input_sets.generate(graph, count - len(stored), seed or 0)
 
 
-def load_zoo(folder: Path) -> tuple[ZooModel, ...]:
-    """The entries of a zoo, by name."""
+def load_zoo(folder: Path, *, nodes: int | None = 1) -> tuple[ZooModel, ...]:
+    """The entries of a zoo that up to `nodes` boards can run, by name; with None all, those for planning too."""
     try:
         files = sorted(folder.glob("*/model.toml"))
     except OSError as error:
@@ -107,7 +130,15 @@ def load_zoo(folder: Path) -> tuple[ZooModel, ...]:
     for first, second in pairwise(models):
         if first.name == second.name:
             raise UsageError(f"zoo {folder}: two models are called '{first.name}'")
-    return tuple(models)
+    return tuple(model for model in models if nodes is None or 1 <= model.nodes <= nodes)
+
+
+def built_path(name: str, folder: Path = ZOO) -> Path:
+    """The file of the entry `name`, whatever it needs; made now where its recipe has to. Raises `UsageError`."""
+    for model in load_zoo(folder, nodes=None):
+        if model.name == name:
+            return model.path
+    raise UsageError(f"zoo {folder}: no model is called '{name}'")
 
 
 def load_entry(file: Path) -> ZooModel:
@@ -123,9 +154,12 @@ def load_entry(file: Path) -> ZooModel:
     if not _NAME.fullmatch(name):
         entry.wrong("name", "letters, digits, '.', '_' and '-', at most 64")
     recipe = entry.optional_text("recipe")
+    made = entry.flag("built")
+    if made and recipe is None:
+        entry.wrong("recipe", "the recipe of what is built")
     model = ZooModel(
         name=name,
-        path=entry.file("file"),
+        file=entry.file("file", there=not made),
         sha256=entry.text("sha256"),
         licence=entry.text("licence"),
         provenance=entry.text("provenance"),
@@ -133,9 +167,14 @@ def load_entry(file: Path) -> ZooModel:
         inputs=_inputs(entry.section("inputs")),
         limits=_limits(entry.section("limits", optional=True)),
         accuracy=_accuracy(entry),
+        nodes=entry.integer("nodes", 0) if "nodes" in entry.values else 1,
+        built=made,
     )
     entry.finish()
-    _check_digest(entry, model)
+    if made:
+        _check_recipe(entry, model)
+    else:
+        _check_digest(entry, model)
     return model
 
 
@@ -182,15 +221,23 @@ def _accuracy(entry: _Section) -> Accuracy | None:
     return accuracy
 
 
+def _check_recipe(entry: _Section, model: ZooModel) -> None:
+    assert model.recipe is not None
+    if not model.recipe.is_file():
+        entry.wrong("recipe", f"a file below {model.file.parent.parent}")
+    if not _SHA256.fullmatch(model.sha256):
+        entry.wrong("sha256", "64 digits of lower-case hex")
+
+
 def _check_digest(entry: _Section, model: ZooModel) -> None:
     try:
-        if model.path.stat().st_size > _FILE_BYTES:
+        if model.file.stat().st_size > _FILE_BYTES:
             entry.wrong("file", f"a model of at most {_FILE_BYTES} bytes")
-        found = hashlib.sha256(model.path.read_bytes()).hexdigest()
+        found = hashlib.sha256(model.file.read_bytes()).hexdigest()
     except OSError as error:
-        raise UsageError(f"{entry.file_path}: file: {model.path.name} cannot be read: {error.strerror}") from None
+        raise UsageError(f"{entry.file_path}: file: {model.file.name} cannot be read: {error.strerror}") from None
     if found != model.sha256:
-        raise UsageError(f"{entry.file_path}: sha256: {model.path.name} has {found}")
+        raise UsageError(f"{entry.file_path}: sha256: {model.file.name} has {found}")
 
 
 class _Section:
@@ -232,11 +279,18 @@ class _Section:
             self.wrong(key, "a number")
         return float(value)
 
-    def file(self, key: str) -> Path:
-        """A file beside the TOML file."""
+    def flag(self, key: str) -> bool:
+        """Whether a key is there and true."""
+        value = self._get(key) if key in self.values else False
+        if not isinstance(value, bool):
+            self.wrong(key, "true or false")
+        return value
+
+    def file(self, key: str, *, there: bool = True) -> Path:
+        """A file beside the TOML file; with `there` false one that need not exist."""
         name = self.text(key)
         path = self.file_path.parent / name
-        if Path(name).name != name or not path.is_file():
+        if Path(name).name != name or (there and not path.is_file()):
             self.wrong(key, f"the name of a file in {self.file_path.parent}")
         return path
 

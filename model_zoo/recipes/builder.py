@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from model_zoo.recipes.place import save
-from tests.support.tflite_writer import ModelWriter
+from model_zoo.recipes.tflite_writer import ModelWriter
 
 _INPUT_SPREAD = 73.9  # of integers uniform over -128..127, in steps
 _REACH = 2.6

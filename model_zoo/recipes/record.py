@@ -11,6 +11,8 @@ from model_zoo.recipes.place import ZOO
 def main() -> None:
     for entry in sorted(ZOO.glob("*/model.toml")):
         model = entry.parent / f"{entry.parent.name}.tflite"
+        if not model.is_file():  # what is built on first use is pinned by hand
+            continue
         found = hashlib.sha256(model.read_bytes()).hexdigest()
         before = entry.read_text()
         after = re.sub(r'(?m)^sha256 = ".*"$', f'sha256 = "{found}"', before)

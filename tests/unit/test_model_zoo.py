@@ -11,7 +11,7 @@ import pytest
 from hil.errors import UsageError
 from hil.model import schema, tflite
 from hil.model.reference import reference
-from hil.model.zoo import Limits, SeededInputs, ZooModel, load_accuracy, load_entry, load_zoo
+from hil.model.zoo import Limits, SeededInputs, ZooModel, built_path, load_accuracy, load_entry, load_zoo
 from hil.paths import ZOO
 from model_zoo.recipes import operators, place, record
 from tests.support.models import small_model
@@ -35,6 +35,22 @@ def test_the_zoo_is_whole(zoo: dict[str, ZooModel]) -> None:
         assert model.licence == "MIT"
         assert "rp2040" in model.limits
         assert f"| `{model.name}` |" in readme
+
+
+def test_what_no_board_holds_is_left_to_those_who_ask(zoo: dict[str, ZooModel]) -> None:
+    two = {model.name: model for model in load_zoo(ZOO, nodes=2)}
+    everything = {model.name: model for model in load_zoo(ZOO, nodes=None)}
+    assert set(two) - set(zoo) == {"mobilenetv2_100"}
+    assert set(everything) - set(two) == {"mobilenetv2_100_224"}
+    readme = (ZOO / "README.md").read_text()
+    for name in sorted(set(everything) - set(zoo)):
+        assert f"| `{name}` |" in readme
+        assert everything[name].built
+        graph = tflite.load(built_path(name))
+        assert graph.sha256 == everything[name].sha256
+        assert graph.tensors[graph.outputs[0]].shape == (1, 1000)
+        weights = sum(t.bytes for t in graph.tensors if t.data is not None)
+        assert 3_500_000 < weights < 4_000_000
 
 
 def test_the_zoo_uses_every_operator(zoo: dict[str, ZooModel]) -> None:
@@ -217,6 +233,76 @@ def test_what_is_no_toml(tmp_path: Path, text: bytes) -> None:
     entry.write_bytes(text)
     with pytest.raises(UsageError, match="not TOML"):
         load_entry(entry)
+
+
+RECIPE = """
+import sys
+from pathlib import Path
+
+count = Path(__file__).with_name("count")
+count.write_text(count.read_text() + "x" if count.exists() else "x")
+Path(sys.argv[1]).write_bytes(Path(__file__).with_name("bytes").read_bytes())
+"""
+
+
+def _built(folder: Path, recipe: str = RECIPE) -> Path:
+    """A zoo of one entry that its recipe makes."""
+    entry = _entry(folder, ('name = "m"', 'name = "m"\nbuilt = true\nnodes = 3'))
+    recipes = folder / "recipes"
+    recipes.mkdir(exist_ok=True)
+    entry.with_name("m.tflite").rename(recipes / "bytes")
+    (recipes / "m.py").write_text(recipe)
+    return entry
+
+
+def test_a_built_entry_is_made_once_and_only_when_its_file_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HIL_CACHE_DIR", str(tmp_path / "cache"))
+    entry = _built(tmp_path)
+    assert load_zoo(tmp_path) == load_zoo(tmp_path, nodes=2) == ()
+    (model,) = load_zoo(tmp_path, nodes=3)
+    count = tmp_path / "recipes" / "count"
+    assert not count.exists()
+    assert model.path.read_bytes() == small_model()
+    assert built_path("m", tmp_path) == load_entry(entry).path == model.path
+    assert count.read_text() == "x"
+    with pytest.raises(UsageError, match="no model is called 'n'"):
+        built_path("n", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "why"),
+    [
+        (RECIPE + "\nopen(sys.argv[1], 'ab').write(b'more')", r"sha256: m\.py makes [0-9a-f]{64} here"),
+        ("raise ValueError('no such luck')", r"recipe: m\.py failed: ValueError: no such luck"),
+        ("", r"recipe: m\.py failed: it ended with 0 and made no file"),
+    ],
+)
+def test_a_recipe_that_fails_is_named_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recipe: str, why: str
+) -> None:
+    monkeypatch.setenv("HIL_CACHE_DIR", str(tmp_path / "cache"))
+    entry = _built(tmp_path, recipe)
+    model = load_entry(entry)
+    with pytest.raises(UsageError, match=rf"^{re.escape(str(entry))}: {why}"):
+        _ = model.path
+    assert not [path for path in (tmp_path / "cache").rglob("*") if path.name == "m.tflite"]
+
+
+def test_errors_of_built_entries_name_the_key(tmp_path: Path) -> None:
+    entry = _built(tmp_path)
+    text = entry.read_text()
+    for old, new, key in (
+        ('recipe = "recipes/m.py"', "", "recipe"),
+        ("recipes/m.py", "recipes/n.py", "recipe"),
+        ('sha256 = "', 'sha256 = "0', "sha256"),
+        ("built = true", "built = 1", "built"),
+        ("nodes = 3", "nodes = -1", "nodes"),
+    ):
+        entry.write_text(text.replace(old, new))
+        with pytest.raises(UsageError, match=rf"^{re.escape(str(entry))}: {key}\b"):
+            load_entry(entry)
 
 
 def test_folders(tmp_path: Path) -> None:
