@@ -1,4 +1,4 @@
-"""Writes small `.tflite` files without TensorFlow, for recipes and tests: every operator and option that the engine runs.
+"""Writes small `.tflite` files for recipes and tests, without TensorFlow: every operator and option of the engine.
 
     w = ModelWriter("tiny")
     x = w.activation("x", (1, 8, 8, 2), scale=0.05, zero_point=3)
