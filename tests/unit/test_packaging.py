@@ -132,7 +132,17 @@ def test_the_wheel_finds_its_own_files(installed: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     *paths, last = done.stdout.splitlines()
     assert all(Path(path).is_relative_to(installed) for path in paths)
-    assert last == f"rp2040 {len(list(ZOO.glob('*/model.toml')))}"
+    assert last == f"rp2040 {len(list(ZOO.glob('*/*.tflite')))}"
+
+
+def test_the_wheel_builds_the_models_that_it_does_not_hold(installed: Path, tmp_path: Path) -> None:
+    code = (
+        f"import os; os.environ['HIL_CACHE_DIR'] = {str(tmp_path / 'cache')!r}\n"
+        "from hil.model.zoo import built_path\n"
+        "print(built_path('mobilenetv2_100').stat().st_size)"
+    )
+    done = python(installed, "-c", code, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, "3972960\n"), done.stderr
 
 
 def test_the_suite_runs_from_the_wheel_on_the_virtual_board(installed: Path, tmp_path: Path) -> None:
