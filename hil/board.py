@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 from hil.errors import BoardFileError, UsageError
 from hil.paths import BOARDS
+from hil.wire import PORTS, Wire, wire
 
 _ISAS = ("thumb-v6m", "thumb-v8m", "rv32imac", "host")
 _RUNNERS = ("unicorn", "qemu", "process")
@@ -73,6 +74,19 @@ class Virtual:
 
 
 @dataclass(frozen=True)
+class NetworkPort:
+    """A port for a wire to other boards, for which the firmware has a driver.
+
+    Its CPU cost, on the core that does the exchange: cycles of each frame and of each byte of it, in either direction.
+    `most_bps`: the fastest line, in bits a second, that the port can drive.
+    """
+
+    frame: float
+    byte: float
+    most_bps: int
+
+
+@dataclass(frozen=True)
 class Board:
     """A kind of hardware. Every value is checked on load; see the comments in `boards/rp2040.toml`."""
 
@@ -94,6 +108,15 @@ class Board:
     """Target flags by toolchain."""
     costs: Mapping[str, Cost] = field(repr=False)
     step_cost: float
+    network: Mapping[str, NetworkPort] = field(default_factory=dict)
+    """Its network ports by name: those that a `Wire.port` can name."""
+    default_wire: str | None = None
+    """What its nodes are wired with where nobody says; None exactly if it has no network port."""
+
+    def accepts(self, wire: Wire) -> bool:
+        """Whether the board has the port of `wire`, and that is fast enough."""
+        port = self.network.get(wire.port)
+        return port is not None and wire.bits_per_second <= port.most_bps
 
     @property
     def counted(self) -> bool:
@@ -138,6 +161,13 @@ class _Table:
         if not low <= value <= high:
             self.fail(key, f"{value} is outside {low}..{high}")
         return int(value)
+
+    def number(self, key: str, what: str) -> float:
+        """A number of at least 0; `what` it is, for the message."""
+        value = self.take(key, object)
+        if not _cycles(value):
+            self.fail(key, f"expected {what}, found {value!r}")
+        return float(value)
 
     def text(self, key: str) -> str | None:
         """An optional string."""
@@ -190,6 +220,7 @@ def parse(file: Path, text: str) -> Board:
         top.fail("memory.stack.per_core", f"{cores} stacks of {per_core} bytes do not fit in {stack.bytes}")
     uf2 = top.table("uf2", optional=True)
     costs, step_cost = _costs(top.need("cost"))
+    network, default_wire = _network(top.table("network", optional=True))
     board = Board(
         name=name,
         title=top.string("title"),
@@ -208,6 +239,8 @@ def parse(file: Path, text: str) -> Board:
         build=_build(top.need("build")),
         costs=costs,
         step_cost=step_cost,
+        network=network,
+        default_wire=default_wire,
     )
     for table in (cpu, console, uf2, top):
         if table:
@@ -252,6 +285,31 @@ def _build(table: _Table) -> dict[str, tuple[str, ...]]:
     return made
 
 
+def _network(table: _Table | None) -> tuple[dict[str, NetworkPort], str | None]:
+    if table is None:
+        return {}, None
+    ports: dict[str, NetworkPort] = {}
+    for name in PORTS:
+        if (port := table.table(name, optional=True)) is not None:
+            ports[name] = NetworkPort(
+                port.number("frame", "a number of cycles"),
+                port.number("byte", "a number of cycles"),
+                port.integer("most_bps", 300, 10**11),
+            )
+            port.done()
+    default = table.string("default")
+    table.done()
+    try:
+        found = wire(default)
+    except UsageError as error:
+        table.fail("default", error.message)
+    if found.port not in ports:
+        table.fail("default", f"{default!r} needs a port {found.port!r}; there are: {', '.join(ports) or 'none'}")
+    if found.bits_per_second > ports[found.port].most_bps:
+        table.fail("default", f"{default!r} is faster than the {ports[found.port].most_bps} bits a second of its port")
+    return ports, default
+
+
 def _region(memory: _Table, key: str) -> Region:
     table = memory.need(key)
     region = _span(table, 1)
@@ -278,16 +336,14 @@ def _stack(memory: _Table) -> tuple[Region, int]:
 def _costs(table: _Table) -> tuple[dict[str, Cost], float]:
     """Costs by kernel, and of a step. Which kernels there are is the planner's business: it asks for what it needs."""
     costs: dict[str, Cost] = {}
-    step = table.take("step", object)
-    if not _cycles(step):
-        table.fail("step", f"expected a number of cycles, found {step!r}")
+    step = table.number("step", "a number of cycles")
     for key, value in table.values.items():
         if key == "step":
             continue
         if not isinstance(value, list) or len(value) != 2 or not all(map(_cycles, value)):
             table.fail(key, f"expected [cycles per MAC, cycles per output], found {value!r}")
         costs[key] = Cost(float(value[0]), float(value[1]))
-    return costs, float(step)
+    return costs, step
 
 
 def _cycles(value: object) -> bool:

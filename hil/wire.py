@@ -42,6 +42,9 @@ class Wire:
         return self.latency_us + self.transfer_us
 
 
+PORTS = ("uart", "ethernet", "udp")
+"""The network ports that a board can have."""
+
 WIRES: Mapping[str, Wire] = {
     wire.name: wire
     for wire in (
@@ -51,6 +54,8 @@ WIRES: Mapping[str, Wire] = {
         Wire("spi-20M", "ethernet", 20_000_000, 8, 2.0, 5.0),
         Wire("ethernet-100M", "ethernet", 100_000_000, 8, 10.0, 20.0),
         Wire("wifi", "ethernet", 20_000_000, 8, 2000.0, 500.0),
+        # Datagrams on this machine, for boards that are its processes. Its numbers are a guess: real time passes here.
+        Wire("loopback", "udp", 1_000_000_000, 8, 20.0, 20.0),
     )
 }
 

@@ -16,10 +16,13 @@ from hil import board
 from hil.errors import BoardFileError, UsageError
 from hil.paths import BOARDS
 from hil.plan.kernels import KERNELS
+from hil.wire import wire
 
 FILE = BOARDS / "rp2040.toml"
 RAW: dict[str, Any] = tomllib.loads(FILE.read_text("utf-8"))
-OPTIONAL = {("virtual",), ("uf2",)}
+OPTIONAL = {("virtual",), ("uf2",), ("network",)}
+PORTS = {("network", "uart"), ("network", "ethernet")}
+FRACTIONS = {("cost", "step"), *((*port, key) for port in PORTS for key in ("frame", "byte"))}
 EITHER = {("build", "zig"), ("build", "gcc")}
 
 
@@ -108,12 +111,36 @@ def test_rp2040_values() -> None:
     )
 
 
+def test_the_network_ports_are_what_wires_are_plugged_into() -> None:
+    pico, native = board.load("rp2040"), board.load("native")
+    assert set(pico.network) == {"uart", "ethernet"}
+    assert pico.default_wire == "uart-3M"
+    assert pico.network["uart"].most_bps == 7_800_000  # clk_peri / 16
+    assert all(port.frame > 0 and port.byte > 0 for port in pico.network.values())
+    assert pico.accepts(wire("uart-3M"))
+    assert pico.accepts(wire("ethernet-100M"))
+    assert not pico.accepts(wire("uart:8000000"))
+    assert not pico.accepts(wire("loopback"))
+    assert native.accepts(wire("loopback"))
+    assert not native.accepts(wire("uart-3M"))
+    assert board.load("riscv-virt").network == {}
+
+
+@pytest.mark.parametrize("known", board.names())
+def test_every_default_wire_fits_its_board(known: str) -> None:
+    found = board.load(known)
+    assert (found.default_wire is None) == (not found.network)
+    assert found.default_wire is None or found.accepts(wire(found.default_wire))
+
+
 def test_the_rewritten_description_is_the_same_board() -> None:
     """The tests below change one thing in a rewritten text; unchanged, it must be read alike."""
     assert board.parse(FILE, text(RAW)) == board.load("rp2040")
 
 
-@pytest.mark.parametrize("path", [p for p in keys(RAW) if p not in OPTIONAL | EITHER and p[:1] != ("cost",)], ids=name)
+@pytest.mark.parametrize(
+    "path", [p for p in keys(RAW) if p not in OPTIONAL | EITHER | PORTS and p[:1] != ("cost",)], ids=name
+)
 def test_a_missing_key_is_named(path: tuple[str, ...]) -> None:
     assert refused(without(path)) == f"rp2040.toml: {name(path)}: missing"
 
@@ -125,7 +152,8 @@ def test_missing_costs_are_named(path: tuple[str, ...]) -> None:
 
 @pytest.mark.parametrize("path", sorted(OPTIONAL), ids=name)
 def test_optional_keys_may_be_left_out(path: tuple[str, ...]) -> None:
-    assert getattr(board.parse(FILE, text(without(path))), {"uf2": "uf2_family"}.get(path[-1], path[-1])) is None
+    field = {"uf2": "uf2_family", "network": "default_wire"}.get(path[-1], path[-1])
+    assert getattr(board.parse(FILE, text(without(path))), field) is None
 
 
 def wrongly_typed() -> Iterator[tuple[tuple[str, ...], Any]]:
@@ -133,7 +161,7 @@ def wrongly_typed() -> Iterator[tuple[tuple[str, ...], Any]]:
     for path in keys(RAW):
         right = at(RAW, path)
         for value in (True, 1.5, "x", [1], {"a": 1}):
-            fraction_allowed = path == ("cost", "step") and value == 1.5
+            fraction_allowed = path in FRACTIONS and value == 1.5
             if type(right) is not type(value) and not fraction_allowed:
                 yield path, value
 
@@ -161,7 +189,7 @@ def test_an_empty_text_is_named(path: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize("table", [(), ("cpu",), ("memory",), ("memory", "flash"), ("memory", "stack"), ("console",),
-                                   ("uf2",)], ids=name)  # fmt: skip
+                                   ("uf2",), ("network",), ("network", "uart")], ids=name)  # fmt: skip
 def test_an_unknown_key_is_named(table: tuple[str, ...]) -> None:
     path = (*table, "clock_mhz")
     message = refused(changed(path, 125))
@@ -189,6 +217,10 @@ def test_a_wrong_step_cost_is_named(value: float) -> None:
         (("memory", "stack", "per_core"), 0x2000, "2 stacks of 8192 bytes do not fit in 8192"),
         (("memory", "stack", "per_core"), 0x2001, "8193 is outside 256..8192"),
         (("memory", "ram", "address"), 0xFFFF_FFFF, "reach beyond 32 bits"),
+        (("network", "default"), "rope", "no wire is called 'rope'"),
+        (("network", "default"), "loopback", "'loopback' needs a port 'udp'; there are: uart, ethernet"),
+        (("network", "default"), "uart:8000000", "is faster than the 7800000 bits a second of its port"),
+        (("network", "uart", "frame"), float("nan"), "expected a number of cycles"),
     ],
     ids=lambda v: name(v) if isinstance(v, tuple) else "",
 )
