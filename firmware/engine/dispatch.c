@@ -1,6 +1,23 @@
 /* From a record's kind to its kernel. Direct calls, so that the worst stack depth can be read off the machine code. */
 #include "kernels/kernels.h"
 
+/* What only a program for several nodes has. */
+static hil_status check_networked(const hil_limits *limits, const hil_record *record, hil_extent *extent)
+{
+    const uint32_t bytes = record->words * 4u;
+    const void *r = record;
+    switch (record->kind) {
+    case HIL_OP_TRANSFER:
+        return bytes == sizeof(hil_transfer) ? hil_check_transfer(limits, r, extent) : HIL_BAD_RECORD;
+    case HIL_OP_CONV_PARTIAL:
+        return bytes == sizeof(hil_conv_partial) ? hil_check_conv_partial(limits, r, extent) : HIL_BAD_RECORD;
+    case HIL_OP_FINISH:
+        return bytes == sizeof(hil_finish_sums) ? hil_check_finish(limits, r, extent) : HIL_BAD_RECORD;
+    default:
+        return HIL_BAD_KIND;
+    }
+}
+
 hil_status hil_check_kernel(const hil_limits *limits, const hil_record *record, hil_extent *extent)
 {
     const uint32_t bytes = record->words * 4u;
@@ -39,7 +56,17 @@ hil_status hil_check_kernel(const hil_limits *limits, const hil_record *record, 
         return bytes == sizeof(hil_log_softmax_float) ? hil_check_log_softmax_float(limits, r, extent)
                                                       : HIL_BAD_RECORD;
     default:
-        return HIL_BAD_KIND;
+        return HIL_NODES > 1u ? check_networked(limits, record, extent) : HIL_BAD_KIND;
+    }
+}
+
+static void run_networked(const hil_memory *memory, const hil_record *record, const hil_box *box)
+{
+    const void *r = record;
+    if (record->kind == HIL_OP_CONV_PARTIAL) {
+        hil_run_conv_partial(memory, r, box);
+    } else if (record->kind == HIL_OP_FINISH) { /* any other is refused at load */
+        hil_run_finish(memory, r, box);
     }
 }
 
@@ -95,7 +122,10 @@ void hil_run_kernel(const hil_memory *memory, const hil_record *record, const hi
     case HIL_OP_LOG_SOFTMAX_FLOAT:
         hil_run_log_softmax_float(memory, r, box);
         break;
-    default: /* refused at load */
+    default:
+        if (HIL_NODES > 1u) {
+            run_networked(memory, record, box);
+        }
         break;
     }
 }

@@ -15,6 +15,7 @@ hil_status hil_engine_run(hil_engine *engine, uint32_t first, uint32_t count, ui
         return HIL_BAD_ARGUMENT;
     }
     const hil_job job = {first, count == 0u ? engine->steps : first + count, jitter, alone};
+    engine->failed = HIL_OK;
     engine->job = job; /* the others are at the meeting below, or at the next one, and read it behind that */
     if (alone == 0u) {
         hil_engine_meet(engine, 0);
@@ -22,6 +23,9 @@ hil_status hil_engine_run(hil_engine *engine, uint32_t first, uint32_t count, ui
     hil_engine_walk(engine, 0);
     if (alone == 0u) {
         hil_engine_meet(engine, 0);
+    }
+    if (HIL_NODES > 1u && engine->failed != HIL_OK) {
+        return (hil_status)engine->failed;
     }
     engine->mates[0].step = job.end > first ? job.end - 1u : first;
     return HIL_OK;

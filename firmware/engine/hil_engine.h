@@ -1,5 +1,6 @@
 /* The engine: checks a program once, then interprets its steps, on one core or several. Freestanding C11, no heap, no
- * board. Whoever uses it provides hil_engine_wait and hil_engine_signal; one core alone never calls them. */
+ * board. Whoever uses it provides hil_engine_wait and hil_engine_signal, which one core alone never calls, and, where
+ * HIL_NODES is above 1, hil_engine_exchange. */
 #ifndef HIL_ENGINE_H
 #define HIL_ENGINE_H
 
@@ -19,10 +20,20 @@ typedef enum {
     HIL_BAD_STEP = 9,
     HIL_NO_ARENA = 10,  /* the program needs a larger arena than the board has */
     HIL_BAD_ARGUMENT = 11,
-    HIL_NO_CORES = 12 /* the program is for more cores than the board has */
+    HIL_NO_CORES = 12,    /* the program is for more cores than the board has */
+    HIL_NO_NODES = 13,    /* the program is for more nodes than this firmware can talk to */
+    HIL_NET_TIMEOUT = 14, /* nothing moved on the network for too long */
+    HIL_NET_ABORTED = 15, /* the host, or a peer, gave the run up */
+    HIL_NET_BROKEN = 16   /* a peer said what the protocol does not allow */
 } hil_status;
 
 #define HIL_MAX_CORES 8u
+#define HIL_MAX_NODES 16u
+
+/* How many nodes a program may be for: given to the compiler. With 1 nothing of a network is built in. */
+#ifndef HIL_NODES
+#define HIL_NODES 1u
+#endif
 
 /* One core's own words: it alone writes them. */
 typedef struct {
@@ -46,7 +57,9 @@ typedef struct {
     uint32_t steps;
     uint32_t inputs;
     uint32_t outputs;
-    uint32_t cores; /* that the program is for */
+    uint32_t cores;       /* that the program is for */
+    uint32_t node, nodes; /* which node of how many the program is for */
+    uint32_t failed;      /* hil_status of the run's first exchange that failed; core 0 writes it */
     bool loaded;
     hil_job job;
     hil_mate mates[HIL_MAX_CORES]; /* core 0's step is, after an error, the step or operator that caused it */
@@ -65,8 +78,9 @@ hil_status hil_engine_load(hil_engine *engine, const uint8_t *program, uint32_t 
 
 /* Core 0: runs `count` steps from `first` together with the program's other cores; `count` 0 means all that remain.
  * `jitter` other than 0 delays every step of every core by a random time, the same for the same number. With `alone`
- * k + 1 core 0 runs those of the steps that are of core k, meeting nobody: where all cores share one clock, their parts
- * between two barriers can so be timed one by one. */
+ * k + 1 core 0 runs those of the boxes that are of core k, meeting nobody and moving no message: where all cores share
+ * one clock, their parts between two barriers can so be timed one by one. Gives the status of an exchange that failed,
+ * with core 0's step being the one to blame: what is behind it is not computed. */
 hil_status hil_engine_run(hil_engine *engine, uint32_t first, uint32_t count, uint32_t jitter, uint32_t alone);
 
 /* The other cores of a program, for each hil_engine_run of core 0: meet, walk, meet. */
@@ -82,6 +96,11 @@ void hil_engine_walk(hil_engine *engine, uint32_t core);
 void hil_engine_wait(void);
 /* Ends the waits of all other cores, once everything that this core has stored can be seen. */
 void hil_engine_signal(void);
+
+/* Provided by the engine's user where HIL_NODES is above 1. Core 0: does all of steps [first, end), which are SENDs and
+ * RECEIVEs, together; gives HIL_OK when all are done. With any other status engine->mates[0].step is the step to blame.
+ */
+hil_status hil_engine_exchange(hil_engine *engine, uint32_t first, uint32_t end);
 
 /* Where input or output `index` lies. */
 hil_status hil_engine_input(const hil_engine *engine, uint32_t index, hil_span *span);

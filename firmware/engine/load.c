@@ -61,6 +61,13 @@ static hil_status check_header(const hil_header *header, uint32_t room, uint32_t
     if (header->arena_size > arena_room) {
         return HIL_NO_ARENA;
     }
+    const uint32_t nodes = header->place >> 8;
+    if (nodes > HIL_NODES || nodes > HIL_MAX_NODES) {
+        return HIL_NO_NODES;
+    }
+    if ((header->place & 0xffu) >= nodes) {
+        return HIL_BAD_TABLE;
+    }
     return header->cores == 0u || header->cores > cores || header->cores > HIL_MAX_CORES ? HIL_NO_CORES : HIL_OK;
 }
 
@@ -101,15 +108,62 @@ static bool box_inside(const hil_box *box, const hil_extent *extent)
            (!extent->whole_channels || (box->c0 == 0u && box->c1 == extent->channels));
 }
 
+/* Whether a SEND or RECEIVE moves runs that there are between this node and others that there are. */
+static bool move_good(const hil_header *header, const hil_step *step)
+{
+    const uint32_t node = header->place & 0xffu;
+    const uint32_t nodes = header->place >> 8;
+    const uint32_t peers = step->box.c1;
+    if (step->core != 0u || step->operator_index >= header->operators ||
+        record_of(header, step->operator_index)->kind != HIL_OP_TRANSFER) {
+        return false;
+    }
+    /* Checked with all other records, before any step. */
+    const hil_transfer *transfer = (const hil_transfer *)(const void *)record_of(header, step->operator_index);
+    const uint32_t r0 = step->box.r0, r1 = step->box.r1;
+    return r0 < r1 && r1 <= (uint32_t)transfer->runs && r1 - r0 <= (uint32_t)transfer->ring && peers != 0u &&
+           peers >> nodes == 0u && (peers >> node & 1u) == 0u &&
+           (step->kind == HIL_STEP_SEND || (peers & (peers - 1u)) == 0u);
+}
+
 static bool step_good(const hil_header *header, const hil_step *step)
 {
     const hil_box *box = &step->box;
     if (step->kind == HIL_STEP_BARRIER) {
         return (step->core | step->operator_index | box->r0 | box->r1 | box->c0 | box->c1) == 0u;
     }
+    if (HIL_NODES > 1u && hil_step_moves(step)) {
+        return move_good(header, step);
+    }
     hil_extent extent = {0, 0, false};
     return step->kind == HIL_STEP_BOX && step->core < header->cores && step->operator_index < header->operators &&
            check_record(header, step->operator_index, &extent) == HIL_OK && box_inside(box, &extent);
+}
+
+/* Whether messages are numbered in order, exchanges are not too long, and the trace has room for all of them. */
+static hil_status check_exchanges(hil_engine *engine, const hil_header *header, const hil_step *steps)
+{
+    uint64_t next = 0; /* the least number that the next message may have */
+    uint32_t exchanges = 0;
+    uint32_t length = 0; /* of the exchange so far */
+    for (uint32_t i = 0; i < header->steps; i++) {
+        if (!hil_step_moves(&steps[i])) {
+            length = 0;
+            continue;
+        }
+        engine->mates[0].step = i;
+        exchanges += length == 0u ? 1u : 0u;
+        length++;
+        if (length > HIL_MAX_EXCHANGE || steps[i].box.c0 < next) {
+            return HIL_BAD_STEP;
+        }
+        next = (uint64_t)steps[i].box.c0 + 1u;
+    }
+    const uint32_t at = header->trace_at;
+    return at == HIL_NO_TRACE || (header->place >> 8 > 1u && (at & 3u) == 0u &&
+                                  at + (uint64_t)exchanges * HIL_TRACE_BYTES <= header->arena_size)
+               ? HIL_OK
+               : HIL_BAD_TABLE;
 }
 
 static hil_status check_body(hil_engine *engine, const hil_header *header)
@@ -128,6 +182,9 @@ static hil_status check_body(hil_engine *engine, const hil_header *header)
         engine->mates[0].step = i;
         status = step_good(header, &steps[i]) ? HIL_OK : HIL_BAD_STEP;
     }
+    if (status == HIL_OK && HIL_NODES > 1u) {
+        status = check_exchanges(engine, header, steps);
+    }
     return status;
 }
 
@@ -136,6 +193,9 @@ hil_status hil_engine_load(hil_engine *engine, const uint8_t *program, uint32_t 
 {
     engine->loaded = false;
     engine->cores = 1;
+    engine->node = 0;
+    engine->nodes = 1;
+    engine->failed = HIL_OK;
     for (uint32_t core = 0; core < HIL_MAX_CORES; core++) {
         engine->mates[core].met = 0;
         engine->mates[core].step = 0;
@@ -160,6 +220,8 @@ hil_status hil_engine_load(hil_engine *engine, const uint8_t *program, uint32_t 
     engine->inputs = header->inputs;
     engine->outputs = header->outputs;
     engine->cores = header->cores;
+    engine->node = header->place & 0xffu;
+    engine->nodes = header->place >> 8;
     engine->mates[0].step = 0;
     engine->loaded = true;
     return HIL_OK;

@@ -34,6 +34,21 @@ static void dawdle(uint32_t seed, uint32_t core, uint32_t step)
     }
 }
 
+/* Core 0: does the exchange that begins at step `first`, and gives its end. After a failure the walk goes on, but does
+ * nothing more than to meet the other cores. */
+static uint32_t do_exchange(hil_engine *engine, const hil_step *steps, uint32_t first)
+{
+    uint32_t end = first + 1u;
+    while (end < engine->job.end && hil_step_moves(&steps[end])) {
+        end++;
+    }
+    const hil_status status = hil_engine_exchange(engine, first, end);
+    if (status != HIL_OK) {
+        hil_store_release(&engine->failed, (uint32_t)status);
+    }
+    return end;
+}
+
 void hil_engine_walk(hil_engine *engine, uint32_t core)
 {
     const hil_header *header = (const hil_header *)(const void *)engine->program;
@@ -42,19 +57,31 @@ void hil_engine_walk(hil_engine *engine, uint32_t core)
     const hil_memory memory = {engine->program, engine->arena};
     const hil_job *job = &engine->job; /* nobody writes it before the next meeting */
     const uint32_t part = job->alone == 0u ? core : job->alone - 1u;
+    bool failed = false; /* a failure of core 0's is seen behind the next meeting; till then all compute their own */
     for (uint32_t i = job->first; i < job->end; i++) {
-        if (steps[i].kind == HIL_STEP_BOX ? steps[i].core != part : job->alone != 0u) {
+        const uint32_t kind = steps[i].kind;
+        const bool mine = kind == HIL_STEP_BOX       ? steps[i].core == part && !failed
+                          : kind == HIL_STEP_BARRIER ? job->alone == 0u
+                                                     : core == 0u && job->alone == 0u && !failed;
+        if (!mine) {
             continue;
         }
-        engine->mates[core].step = i;
+        if (!failed) {
+            engine->mates[core].step = i;
+        }
         if (job->jitter != 0u) {
             dawdle(job->jitter, core, i);
         }
-        if (steps[i].kind == HIL_STEP_BARRIER) {
+        if (kind == HIL_STEP_BARRIER) {
             hil_engine_meet(engine, core);
+        } else if (HIL_NODES > 1u && kind != HIL_STEP_BOX) {
+            i = do_exchange(engine, steps, i) - 1u;
         } else {
             const uint32_t at = records[steps[i].operator_index];
             hil_run_kernel(&memory, (const hil_record *)(const void *)(engine->program + at), &steps[i].box);
+        }
+        if (HIL_NODES > 1u && kind != HIL_STEP_BOX) {
+            failed = hil_load_acquire(&engine->failed) != HIL_OK;
         }
     }
 }

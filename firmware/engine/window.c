@@ -29,3 +29,27 @@ hil_taps hil_taps_inside(int32_t start, int32_t size, int32_t taps, int32_t dila
     }
     return inside;
 }
+
+bool hil_stored_ok(int32_t stored, int32_t batch, int32_t size, int64_t reach)
+{
+    return stored == batch * size || (batch == 1 && stored >= 1 && stored < size && stored >= reach);
+}
+
+hil_rows hil_rows_of(uint32_t row, const hil_taps *taps, int32_t dilation, int32_t stored)
+{
+    hil_rows rows = {row, taps->to};
+    if (taps->from >= taps->to) {
+        return rows;
+    }
+    const uint32_t next = (uint32_t)dilation;
+    const uint32_t size = (uint32_t)stored;
+    uint32_t at = row + (uint32_t)taps->from * next;
+    if (at >= size) { /* divisions are slow here */
+        at %= size;
+        rows.first = at - (uint32_t)taps->from * next;
+    }
+    if (at + (uint32_t)(taps->to - 1 - taps->from) * next >= size) {
+        rows.turn = taps->from + (int32_t)((size - 1u - at) / next) + 1;
+    }
+    return rows;
+}

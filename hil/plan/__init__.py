@@ -2,7 +2,7 @@
 
 from hil.plan.interpreter import Interpreter
 from hil.plan.planner import Footprint, Layer, Part, Plan, Tightest, plan
-from hil.plan.program import Barrier, Program, Span, Step
+from hil.plan.program import Barrier, Program, Receive, Send, Span, Step
 
 __all__ = [
     "Barrier",
@@ -12,6 +12,8 @@ __all__ = [
     "Part",
     "Plan",
     "Program",
+    "Receive",
+    "Send",
     "Span",
     "Step",
     "Tightest",

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hil.errors import PlanError
-from hil.plan.program import Barrier, Program, Span
+from hil.plan.program import Barrier, Program, Receive, Send, Span, Step
 from hil.plan.records import Memory
 
 _PAINT = 0xA5
@@ -16,6 +16,8 @@ _PAINT = 0xA5
 
 class Interpreter:
     """One program with an arena of its own. The arena starts painted, so that reading what nobody wrote shows.
+
+    It has no network: a SEND or RECEIVE that `step` comes to is a `PlanError`. `memory` is for whoever moves messages.
 
     Steps run in the order of the program. With `order`, a permutation of its cores, all steps of `order[0]` between
     two barriers run first, then those of `order[1]`, and so on: where two cores touch the same bytes without a barrier
@@ -28,7 +30,7 @@ class Interpreter:
         self.program = program
         self.order = order
         self.arena = np.full(program.arena_bytes, _PAINT, np.uint8)
-        self._memory = Memory(self.arena, program.data)
+        self.memory = Memory(self.arena, program.data)
 
     def write(self, index: int, data: bytes) -> None:
         """Set input `index` from its bytes."""
@@ -43,8 +45,10 @@ class Interpreter:
     def step(self, index: int) -> None:
         """Run one step, whichever core it is of; a barrier does nothing here."""
         step = self.program.steps[index]
+        if isinstance(step, Send | Receive):
+            raise PlanError(f"step {index} is a message between nodes: {step}; this runs one node alone")
         if not isinstance(step, Barrier):
-            self.program.operators[step.operator].run(self._memory, step.box)
+            self.program.operators[step.operator].run(self.memory, step.box)
 
     def run(self, inputs: Sequence[npt.NDArray[np.generic]]) -> tuple[bytes, ...]:
         """One inference; gives the outputs' bytes."""
@@ -62,7 +66,7 @@ class Interpreter:
         section: list[list[int]] = [[] for _ in self.order]
         for index, step in enumerate(self.program.steps):
             if not isinstance(step, Barrier):
-                section[step.core].append(index)
+                section[step.core if isinstance(step, Step) else 0].append(index)
                 continue
             for core in self.order:
                 yield from section[core]

@@ -23,7 +23,7 @@ ENGINE = FIRMWARE / "engine"
 _RUNNER = Path(__file__).with_name("native_runner.c")
 _TEAM = Path(__file__).with_name("native_team.c")
 MAX_CORES = 8
-_FLAGS = ["-std=c11", "-g", "-Wall", "-Wextra", "-Werror", "-Wconversion", "-Wshadow", f"-I{ENGINE}"]
+_FLAGS = ["-std=c11", "-g", "-Wall", "-Wextra", "-Werror", "-Wconversion", "-Wshadow", f"-I{ENGINE}", "-DHIL_NODES=16u"]
 
 
 def sources() -> list[Path]:
@@ -43,6 +43,7 @@ class _Engine(ctypes.Structure):
         ("program", ctypes.c_void_p),
         ("arena", ctypes.c_void_p),
         *((name, ctypes.c_uint32) for name in ("size", "arena_size", "crc", "steps", "inputs", "outputs", "cores")),
+        *((name, ctypes.c_uint32) for name in ("node", "nodes", "failed")),
         ("loaded", ctypes.c_bool),
         ("job", _Job),
         ("mates", _Mate * MAX_CORES),

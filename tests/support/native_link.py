@@ -53,6 +53,10 @@ def library() -> ctypes.CDLL:
     return ctypes.CDLL(str(entry("test-link", key, make) / "link.so"))
 
 
+ALONE = (1 << 8, 0xFFFF_FFFF)
+"""Node 0 of 1, no trace."""
+
+
 def program(steps: int = 4, arena: int = 4096, inputs: int = 1) -> bytes:
     """A program whose every step adds one to the first `WORK` bytes of the arena (see native_link.c)."""
     header_bytes, step_bytes = 64, 24
@@ -65,8 +69,8 @@ def program(steps: int = 4, arena: int = 4096, inputs: int = 1) -> bytes:
     body += struct.pack("<2I", 0, WORK) * inputs + struct.pack("<2I", 0, WORK)
     body += struct.pack("<I", record_at) + struct.pack("<2I", 8, 2)
     size = header_bytes + len(body)
-    rest = struct.pack("<12I", arena, 1, operators_at, steps, steps_at, inputs, inputs_at, 1, outputs_at, 1, 0, 0)
-    return struct.pack("<4I", 0x504C4948, 1, size, zlib.crc32(rest + body)) + rest + body
+    rest = struct.pack("<12I", arena, 1, operators_at, steps, steps_at, inputs, inputs_at, 1, outputs_at, 1, *ALONE)
+    return struct.pack("<4I", 0x504C4948, 2, size, zlib.crc32(rest + body)) + rest + body
 
 
 class NativeDevice:

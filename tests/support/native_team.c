@@ -44,3 +44,9 @@ hil_status team_run(hil_engine *engine, uint32_t jitter)
     }
     return status;
 }
+
+hil_status hil_engine_exchange(hil_engine *engine, uint32_t first, uint32_t end)
+{
+    (void)engine, (void)first, (void)end;
+    return HIL_OK;
+}

@@ -25,7 +25,7 @@ HEADER = 64
 LOADED = 0
 BAD_TABLE, BAD_STEP = 6, 9
 STRUCTURE = ("magic", "version", "size", "crc", "arena", "operators", "operators_at", "steps", "steps_at", "inputs",
-             "inputs_at", "outputs", "outputs_at", "cores", "reserved0", "reserved1")  # fmt: skip
+             "inputs_at", "outputs", "outputs_at", "cores", "place", "trace_at")  # fmt: skip
 
 
 def small() -> Program:
@@ -181,7 +181,8 @@ def test_a_sealed_lie_in_the_header_is_refused_by_both_readers(header: dict[str,
         ((2 | 1 << 16, 0, 0, 0, 0, 0), BAD_STEP),  # barriers have no core, no operator and no box
         ((2, 1, 0, 0, 0, 0), BAD_STEP),
         ((2, 0, 0, 1, 0, 1), BAD_STEP),
-        ((3, 0, 0, 4, 0, 3), BAD_STEP),
+        ((5, 0, 0, 4, 0, 3), BAD_STEP),
+        ((3, 0, 0, 4, 0, 2), BAD_STEP),  # a message of what is no transfer
     ],
     ids=str,
 )

@@ -1,7 +1,9 @@
 /* CONV_2D and FULLY_CONNECTED (one pixel a row). Weights are [oc][kh][kw][ic / groups]. The input's zero point is folded
  * into the channel's bias: a window that lies inside the input is used where it is, a small one that does not is copied
- * with the zero point around it. For any other window the zero point is subtracted from every value. */
+ * with the zero point around it. For any other window the zero point is subtracted from every value. A window that a
+ * ring cuts in two counts as one that does not lie inside. */
 #include "arithmetic.h"
+#include "dot.h"
 #include "kernels.h"
 #include "window.h"
 
@@ -18,7 +20,10 @@ hil_status hil_check_conv(const hil_limits *limits, const hil_conv *r, hil_exten
         !hil_axis_ok(r->ih, r->oh, r->kh, r->stride_h, r->dilation_h, r->pad_top) ||
         !hil_axis_ok(r->iw, r->ow, r->kw, r->stride_w, r->dilation_w, r->pad_left) || !hil_int8_ok(r->in_zp) ||
         !hil_int8_ok(r->out_zp) || !hil_int8_ok(r->lo) || !hil_int8_ok(r->hi) || !hil_int8_ok(r->weight_zp) ||
-        !hil_readable(limits, r->in, in, 1u) || !hil_writable(limits, r->out, out, 1u) ||
+        !hil_stored_ok(r->in_rows, r->batch, r->ih, (int64_t)(r->kh - 1) * r->dilation_h + 1) ||
+        !hil_stored_ok(r->out_rows, r->batch, r->oh, 1) ||
+        !hil_readable(limits, r->in, (uint64_t)r->in_rows * (uint32_t)(r->iw * r->ic), 1u) ||
+        !hil_writable(limits, r->out, (uint64_t)r->out_rows * (uint32_t)(r->ow * r->oc), 1u) ||
         !hil_readable(limits, r->weights, weights, 1u) ||
         !hil_readable(limits, r->params, (uint64_t)r->oc * sizeof(hil_channel), 4u)) {
         return HIL_BAD_RECORD;
@@ -37,27 +42,14 @@ typedef struct {
     int32_t filter;       /* bytes of one channel's weights */
 } hil_pass;
 
-/* The inner loops are functions of their own so that all of their values stay in the eight registers that Cortex-M0+
- * can load into; they count an index up to zero, which needs no comparison. */
+/* Which input one pixel reads. */
+typedef struct {
+    uint32_t x; /* offset of the window's first tap; in the padding it wraps, and is whole again at a tap inside */
+    hil_taps ty, tx;
+    int32_t turn; /* see hil_rows */
+} hil_place;
 
-/* Adds x . w0 and x . w1 over `length` (at least 1) values to the sums; each x is loaded once for both. */
-__attribute__((noinline)) static void dot_two(const int8_t *x, const int8_t *w0, const int8_t *w1, int32_t length,
-                                              uint32_t sums[2])
-{
-    uint32_t sum0 = sums[0];
-    uint32_t sum1 = sums[1];
-    int32_t i = -length;
-    x += length;
-    w0 += length;
-    w1 += length;
-    do {
-        const int32_t value = x[i];
-        sum0 += (uint32_t)(value * w0[i]);
-        sum1 += (uint32_t)(value * w1[i]);
-    } while (++i != 0);
-    sums[0] = sum0;
-    sums[1] = sum1;
-}
+/* The inner loops are functions of their own, see dot.h. */
 
 /* (x - x_zp) . (w - w_zp) over `length` values, at least 1. */
 __attribute__((noinline)) static uint32_t dot_centred(const int8_t *x, const int8_t *w, int32_t length, int32_t x_zp,
@@ -89,7 +81,7 @@ __attribute__((noinline)) static void inside(const hil_pass *pass, const int8_t 
         const int8_t *row = x;
         const int8_t *row_w = w;
         for (int32_t rows = pass->rows; rows > 0; rows--) {
-            dot_two(row, row_w, other, length, sums);
+            hil_dot_two(row, row_w, other, length, sums);
             row += pass->step;
             row_w += length;
             other += length;
@@ -120,15 +112,21 @@ __attribute__((noinline)) static int8_t *repeat(int8_t *to, int32_t value, int32
 }
 
 /* Copies a window of at most WINDOW bytes, with the zero point where it lies outside of the input. */
-__attribute__((noinline)) static void gather(const hil_conv *r, const int8_t *input, uint32_t x, int8_t *to,
-                                             const hil_taps *ty, const hil_taps *tx)
+__attribute__((noinline)) static void gather(const hil_conv *r, const int8_t *input, int8_t *to,
+                                             const hil_place *place)
 {
+    const hil_taps *ty = &place->ty;
+    const hil_taps *tx = &place->tx;
+    uint32_t x = place->x;
     const uint32_t next_tap = (uint32_t)r->dilation_w * (uint32_t)r->ic;
     const bool joined = r->dilation_w == 1;
     const int32_t run = joined ? (tx->to - tx->from) * r->ic : r->ic;
     to = repeat(to, r->in_zp, ty->from * r->kw * r->ic);
     x += (uint32_t)ty->from * (uint32_t)r->dilation_h * (uint32_t)(r->iw * r->ic) + (uint32_t)tx->from * next_tap;
     for (int32_t ky = ty->from; ky < ty->to; ky++) {
+        if (ky == place->turn) {
+            x -= (uint32_t)r->in_rows * (uint32_t)(r->iw * r->ic);
+        }
         uint32_t at = x;
         to = repeat(to, r->in_zp, tx->from * r->ic);
         for (int32_t kx = tx->from; kx < tx->to; kx++) {
@@ -145,20 +143,20 @@ __attribute__((noinline)) static void gather(const hil_conv *r, const int8_t *in
 }
 
 /* Channels [c0, c1) of one pixel, any small window: all of it in one run. */
-__attribute__((noinline)) static void conv_copied(const hil_conv *r, const hil_pass *whole, const int8_t *input, uint32_t x,
-                                             const int8_t *weights, const hil_channel *channels, int8_t *out,
-                                             const hil_box *box, const hil_taps *ty, const hil_taps *tx)
+__attribute__((noinline)) static void conv_copied(const hil_conv *r, const hil_pass *whole, const int8_t *input,
+                                                  const int8_t *weights, const hil_channel *channels, int8_t *out,
+                                                  const hil_box *box, const hil_place *place)
 {
     int8_t window[WINDOW];
-    gather(r, input, x, window, ty, tx);
+    gather(r, input, window, place);
     inside(whole, window, weights, channels, out, box);
 }
 
-/* The sum of one channel's filter `w` over the taps that lie inside the input, for any dilation and groups. `x` would
- * be the window's first tap, as an offset that may lie in the padding (it wraps, and is whole again at a tap inside). */
-static uint32_t clipped(const hil_conv *r, const int8_t *input, uint32_t x, const int8_t *w, const hil_taps *ty,
-                        const hil_taps *tx)
+/* The sum of one channel's filter `w` over the taps that lie inside the input, for any dilation and groups; `input` is
+ * that of the channel's group. */
+static uint32_t clipped(const hil_conv *r, const int8_t *input, const int8_t *w, const hil_place *place)
 {
+    const hil_taps *tx = &place->tx;
     const int32_t depth = r->ic / r->groups;
     const uint32_t next_row = (uint32_t)r->dilation_h * (uint32_t)(r->iw * r->ic);
     const uint32_t next_tap = (uint32_t)r->dilation_w * (uint32_t)r->ic;
@@ -166,8 +164,11 @@ static uint32_t clipped(const hil_conv *r, const int8_t *input, uint32_t x, cons
     const int32_t run = joined ? depth * (tx->to - tx->from) : depth;
     const int32_t runs = joined && tx->to > tx->from ? 1 : tx->to - tx->from;
     uint32_t sum = 0;
-    for (int32_t ky = ty->from; ky < ty->to; ky++) {
-        uint32_t at = x + (uint32_t)ky * next_row + (uint32_t)tx->from * next_tap;
+    for (int32_t ky = place->ty.from; ky < place->ty.to; ky++) {
+        uint32_t at = place->x + (uint32_t)ky * next_row + (uint32_t)tx->from * next_tap;
+        if (ky >= place->turn) {
+            at -= (uint32_t)r->in_rows * (uint32_t)(r->iw * r->ic);
+        }
         const int8_t *taps = w + (ky * r->kw + tx->from) * depth;
         for (int32_t i = 0; i < runs; i++) {
             sum += dot_centred(input + at, taps, run, r->in_zp, r->weight_zp);
@@ -180,8 +181,8 @@ static uint32_t clipped(const hil_conv *r, const int8_t *input, uint32_t x, cons
 
 /* Channels [c0, c1) of one pixel, any window. */
 __attribute__((noinline)) static void outside(const hil_conv *r, const hil_range *range, const int8_t *input,
-                                              uint32_t x, const int8_t *weights, const hil_channel *channels,
-                                              int8_t *out, const hil_box *box, const hil_taps *ty, const hil_taps *tx)
+                                              const int8_t *weights, const hil_channel *channels, int8_t *out,
+                                              const hil_box *box, const hil_place *place)
 {
     const uint32_t depth = (uint32_t)(r->ic / r->groups);
     const int32_t filter = r->kh * r->kw * (int32_t)depth;
@@ -189,13 +190,13 @@ __attribute__((noinline)) static void outside(const hil_conv *r, const hil_range
     const uint32_t group = r->groups == 1 ? 0u : box->c0 / group_size;
     const int8_t *w = weights + (int32_t)box->c0 * filter;
     uint32_t next_group = (group + 1u) * group_size;
-    x += group * depth;
+    input += group * depth;
     for (uint32_t c = box->c0; c < box->c1; c++) {
         if (c == next_group) {
-            x += depth;
+            input += depth;
             next_group += group_size;
         }
-        out[c] = hil_finish((uint32_t)channels[c].bias + clipped(r, input, x, w, ty, tx), &channels[c], range);
+        out[c] = hil_finish((uint32_t)channels[c].bias + clipped(r, input, w, place), &channels[c], range);
         w += filter;
     }
 }
@@ -205,7 +206,7 @@ void hil_run_conv(const hil_memory *memory, const hil_conv *r, const hil_box *bo
     const int8_t *input = (const int8_t *)hil_at(memory, r->in);
     const int8_t *weights = (const int8_t *)hil_at(memory, r->weights);
     const hil_channel *channels = (const hil_channel *)(const void *)hil_at(memory, r->params);
-    int8_t *out = (int8_t *)hil_into(memory, r->out) + box->r0 * (uint32_t)(r->ow * r->oc);
+    int8_t *storage = (int8_t *)hil_into(memory, r->out);
     const int32_t length = r->kw * r->ic;
     const bool plain = r->groups == 1 && r->weight_zp == 0;
     const bool direct = plain && r->dilation_h == 1 && r->dilation_w == 1;
@@ -218,25 +219,33 @@ void hil_run_conv(const hil_memory *memory, const hil_conv *r, const hil_box *bo
     const hil_pass whole = {range, 1, length * r->kh, 0, length * r->kh};
     uint32_t image = box->r0 / (uint32_t)r->oh;
     int32_t y = (int32_t)(box->r0 - image * (uint32_t)r->oh);
+    uint32_t out_row = box->r0;
+    hil_place place;
     for (uint32_t row = box->r0; row < box->r1; row++) {
         const int32_t top = y * r->stride_h - r->pad_top;
-        const hil_taps ty = hil_taps_inside(top, r->ih, r->kh, r->dilation_h);
-        const uint32_t first = image * (uint32_t)r->ih + (uint32_t)top;
+        place.ty = hil_taps_inside(top, r->ih, r->kh, r->dilation_h);
+        const hil_rows rows = hil_rows_of(image * (uint32_t)r->ih + (uint32_t)top, &place.ty, r->dilation_h, r->in_rows);
+        place.turn = rows.turn;
+        const bool full = place.ty.to - place.ty.from == r->kh && rows.turn == place.ty.to;
+        if (out_row >= (uint32_t)r->out_rows) {
+            out_row %= (uint32_t)r->out_rows;
+        }
+        int8_t *out = storage + out_row * (uint32_t)(r->ow * r->oc);
         int32_t left = -r->pad_left;
         for (int32_t x = 0; x < r->ow; x++) {
-            const hil_taps tx = hil_taps_inside(left, r->iw, r->kw, r->dilation_w);
-            const uint32_t at = (first * (uint32_t)r->iw + (uint32_t)left) * (uint32_t)r->ic;
-            const bool full = ty.to - ty.from == r->kh && tx.to - tx.from == r->kw;
-            if (direct && full && !thin) {
-                inside(&pass, input + at, weights, channels, out, box);
+            place.tx = hil_taps_inside(left, r->iw, r->kw, r->dilation_w);
+            place.x = (rows.first * (uint32_t)r->iw + (uint32_t)left) * (uint32_t)r->ic;
+            if (direct && full && place.tx.to - place.tx.from == r->kw && !thin) {
+                inside(&pass, input + place.x, weights, channels, out, box);
             } else if (small) {
-                conv_copied(r, &whole, input, at, weights, channels, out, box, &ty, &tx);
+                conv_copied(r, &whole, input, weights, channels, out, box, &place);
             } else {
-                outside(r, &range, input, at, weights, channels, out, box, &ty, &tx);
+                outside(r, &range, input, weights, channels, out, box, &place);
             }
             left += r->stride_w;
             out += r->oc;
         }
+        out_row++;
         y++;
         if (y == r->oh) {
             y = 0;

@@ -13,7 +13,10 @@ hil_status hil_check_depthwise(const hil_limits *limits, const hil_depthwise *r,
         r->oc % r->ic != 0 || !hil_axis_ok(r->ih, r->oh, r->kh, r->stride_h, r->dilation_h, r->pad_top) ||
         !hil_axis_ok(r->iw, r->ow, r->kw, r->stride_w, r->dilation_w, r->pad_left) || !hil_int8_ok(r->in_zp) ||
         !hil_int8_ok(r->out_zp) || !hil_int8_ok(r->lo) || !hil_int8_ok(r->hi) ||
-        !hil_readable(limits, r->in, in, 1u) || !hil_writable(limits, r->out, out, 1u) ||
+        !hil_stored_ok(r->in_rows, r->batch, r->ih, (int64_t)(r->kh - 1) * r->dilation_h + 1) ||
+        !hil_stored_ok(r->out_rows, r->batch, r->oh, 1) ||
+        !hil_readable(limits, r->in, (uint64_t)r->in_rows * (uint32_t)(r->iw * r->ic), 1u) ||
+        !hil_writable(limits, r->out, (uint64_t)r->out_rows * (uint32_t)(r->ow * r->oc), 1u) ||
         !hil_readable(limits, r->weights, weights, 1u) ||
         !hil_readable(limits, r->params, (uint64_t)r->oc * sizeof(hil_channel), 4u)) {
         return HIL_BAD_RECORD;
@@ -24,11 +27,14 @@ hil_status hil_check_depthwise(const hil_limits *limits, const hil_depthwise *r,
 
 /* The part of a window that lies inside the input, and how to walk it. */
 typedef struct {
-    int32_t rows, columns;
+    int32_t rows, columns;          /* rows: before a ring's end */
+    int32_t later;                  /* further rows, from the ring's start */
+    int32_t back;                   /* from where a row behind the ring's end would be to where it is */
     int32_t next_x, next_w;         /* from tap to tap */
     int32_t next_row_x, next_row_w; /* from row to row */
     uint32_t x, w;                  /* offsets of the first tap inside, for channel 0 */
     uint32_t copies;                /* output channels of an input channel */
+    int32_t jumps[3];               /* of three rows: from the last to the next, from the second, from the first */
 } hil_walk;
 
 /* The inner loops are functions of their own so that their values stay in registers. */
@@ -66,7 +72,10 @@ __attribute__((noinline)) static uint32_t row_of_taps_apart(const int8_t *x, con
 __attribute__((noinline)) static uint32_t window_of(const hil_walk *walk, const int8_t *x, const int8_t *w, int32_t zero)
 {
     uint32_t sum = 0;
-    for (int32_t row = walk->rows; row > 0; row--) {
+    for (int32_t row = walk->rows + walk->later; row > 0; row--) {
+        if (row == walk->later) {
+            x += walk->back;
+        }
         sum += walk->next_x == walk->next_w ? row_of_taps(x, w, walk->columns, walk->next_x, zero)
                                             : row_of_taps_apart(x, w, walk, zero);
         x += walk->next_row_x;
@@ -78,19 +87,18 @@ __attribute__((noinline)) static uint32_t window_of(const hil_walk *walk, const 
 /* Channels [c0, c1) of one pixel whose window is three by three, inside the input, and has the channels' step. */
 __attribute__((noinline)) static void nine_taps(const hil_depthwise *r, const hil_range *range, const int8_t *x,
                                                 const int8_t *w, const hil_channel *channel, int8_t *out,
-                                                const hil_box *box)
+                                                const hil_box *box, const int32_t jumps[3])
 {
     const int32_t step = r->oc;
-    const int32_t next_row = r->iw * r->ic;
     for (uint32_t c = box->c0; c < box->c1; c++) {
         uint32_t sum = (uint32_t)channel[c].folded;
         const int8_t *from = x + c;
         const int8_t *taps = w + c;
-        for (int32_t row = 3; row > 0; row--) {
+        for (int32_t row = 2; row >= 0; row--) {
             sum += (uint32_t)(from[0] * taps[0]);
             sum += (uint32_t)(from[step] * taps[step]);
             sum += (uint32_t)(from[2 * step] * taps[2 * step]);
-            from += next_row;
+            from += jumps[row];
             taps += 3 * step;
         }
         out[c] = hil_finish(sum, &channel[c], range);
@@ -125,7 +133,7 @@ void hil_run_depthwise(const hil_memory *memory, const hil_depthwise *r, const h
     const int8_t *input = (const int8_t *)hil_at(memory, r->in);
     const int8_t *weights = (const int8_t *)hil_at(memory, r->weights);
     const hil_channel *channels = (const hil_channel *)(const void *)hil_at(memory, r->params);
-    int8_t *out = (int8_t *)hil_into(memory, r->out) + box->r0 * (uint32_t)(r->ow * r->oc);
+    int8_t *storage = (int8_t *)hil_into(memory, r->out);
     const hil_range range = hil_range_of(r->out_zp, r->lo, r->hi);
     hil_walk walk = {0};
     walk.next_x = (int32_t)((uint32_t)r->dilation_w * (uint32_t)r->ic);
@@ -133,29 +141,40 @@ void hil_run_depthwise(const hil_memory *memory, const hil_depthwise *r, const h
     walk.copies = (uint32_t)(r->oc / r->ic);
     walk.next_row_x = (int32_t)((uint32_t)r->dilation_h * (uint32_t)(r->iw * r->ic));
     walk.next_row_w = r->kw * r->oc;
+    walk.back = -r->in_rows * r->iw * r->ic;
     const bool near = r->ic == r->oc && r->kh == 3 && r->kw == 3 && r->dilation_h == 1 && r->dilation_w == 1;
     uint32_t image = box->r0 / (uint32_t)r->oh;
     int32_t y = (int32_t)(box->r0 - image * (uint32_t)r->oh);
+    uint32_t out_row = box->r0;
     for (uint32_t row = box->r0; row < box->r1; row++) {
         const int32_t top = y * r->stride_h - r->pad_top;
         const hil_taps ty = hil_taps_inside(top, r->ih, r->kh, r->dilation_h);
-        const uint32_t first = image * (uint32_t)r->ih + (uint32_t)top + (uint32_t)ty.from * (uint32_t)r->dilation_h;
+        const hil_rows rows = hil_rows_of(image * (uint32_t)r->ih + (uint32_t)top, &ty, r->dilation_h, r->in_rows);
+        const uint32_t first = rows.first + (uint32_t)ty.from * (uint32_t)r->dilation_h;
         int32_t left = -r->pad_left;
-        walk.rows = ty.to - ty.from;
+        walk.rows = rows.turn - ty.from;
+        walk.later = ty.to - rows.turn;
+        walk.jumps[2] = walk.later == 2 ? walk.next_row_x + walk.back : walk.next_row_x;
+        walk.jumps[1] = walk.later == 1 ? walk.next_row_x + walk.back : walk.next_row_x;
+        if (out_row >= (uint32_t)r->out_rows) {
+            out_row %= (uint32_t)r->out_rows;
+        }
+        int8_t *out = storage + out_row * (uint32_t)(r->ow * r->oc);
         for (int32_t x = 0; x < r->ow; x++) {
             const hil_taps tx = hil_taps_inside(left, r->iw, r->kw, r->dilation_w);
             walk.columns = tx.to - tx.from;
             const uint32_t column = (uint32_t)left + (uint32_t)tx.from * (uint32_t)r->dilation_w;
             walk.x = (first * (uint32_t)r->iw + column) * (uint32_t)r->ic;
             walk.w = (uint32_t)(ty.from * r->kw + tx.from) * (uint32_t)r->oc;
-            if (near && walk.rows == 3 && walk.columns == 3) {
-                nine_taps(r, &range, input + walk.x, weights, channels, out, box);
+            if (near && ty.to - ty.from == 3 && walk.columns == 3) {
+                nine_taps(r, &range, input + walk.x, weights, channels, out, box, walk.jumps);
             } else {
                 pixel(r, &range, input, weights, channels, out, box, &walk);
             }
             left += r->stride_w;
             out += r->oc;
         }
+        out_row++;
         y++;
         if (y == r->oh) {
             y = 0;

@@ -19,6 +19,7 @@ typedef struct {
     int32_t batch, ih, iw, ic, oh, ow, oc, kh, kw;
     int32_t stride_h, stride_w, dilation_h, dilation_w, pad_top, pad_left;
     int32_t groups, in_zp, out_zp, lo, hi, weight_zp;
+    int32_t in_rows, out_rows; /* rows of storage: row y (of batch * height) lies at y % them; fewer than all: a ring */
 } hil_conv;
 
 hil_status hil_check_conv(const hil_limits *limits, const hil_conv *record, hil_extent *extent);
@@ -30,6 +31,7 @@ typedef struct {
     int32_t batch, ih, iw, ic, oh, ow, oc, kh, kw;
     int32_t stride_h, stride_w, dilation_h, dilation_w, pad_top, pad_left;
     int32_t in_zp, out_zp, lo, hi;
+    int32_t in_rows, out_rows; /* as in hil_conv */
 } hil_depthwise;
 
 hil_status hil_check_depthwise(const hil_limits *limits, const hil_depthwise *record, hil_extent *extent);
@@ -40,6 +42,7 @@ typedef struct {
     hil_ref in, out;
     int32_t batch, ih, iw, channels, oh, ow, kh, kw;
     int32_t stride_h, stride_w, pad_top, pad_left, lo, hi;
+    int32_t in_rows, out_rows; /* as in hil_conv */
 } hil_pool;
 
 hil_status hil_check_pool(const hil_limits *limits, const hil_pool *record, hil_extent *extent);
@@ -162,6 +165,37 @@ typedef struct {
 hil_status hil_check_log_softmax_float(const hil_limits *limits, const hil_log_softmax_float *record,
                                        hil_extent *extent);
 void hil_run_log_softmax_float(const hil_memory *memory, const hil_log_softmax_float *record, const hil_box *box);
+
+/* No kernel: where the bytes of a message lie. Logical run i is `run` bytes at out + (i % ring) * stride. */
+typedef struct {
+    hil_record head;
+    hil_ref out;
+    int32_t run, stride, ring, runs;
+    int32_t add; /* 1: int32 words that are received are added to those there */
+} hil_transfer;
+
+hil_status hil_check_transfer(const hil_limits *limits, const hil_transfer *record, hil_extent *extent);
+
+typedef struct {
+    hil_record head;
+    hil_ref in, out, weights, sums; /* out int32; weights [oc][kh][kw][ic]; sums int32[oc]: what each sum starts with */
+    int32_t batch, ih, iw, ic, oh, ow, oc, kh, kw;
+    int32_t stride_h, stride_w, dilation_h, dilation_w, pad_top, pad_left;
+    int32_t in_zp;
+    int32_t in_rows, out_rows; /* as in hil_conv */
+} hil_conv_partial;
+
+hil_status hil_check_conv_partial(const hil_limits *limits, const hil_conv_partial *record, hil_extent *extent);
+void hil_run_conv_partial(const hil_memory *memory, const hil_conv_partial *record, const hil_box *box);
+
+typedef struct {
+    hil_record head;
+    hil_ref in, out, params; /* in int32, out int8, both [rows, width, channels]; hil_channel[channels] */
+    int32_t rows, width, channels, out_zp, lo, hi;
+} hil_finish_sums;
+
+hil_status hil_check_finish(const hil_limits *limits, const hil_finish_sums *record, hil_extent *extent);
+void hil_run_finish(const hil_memory *memory, const hil_finish_sums *record, const hil_box *box);
 
 /* By kind. */
 hil_status hil_check_kernel(const hil_limits *limits, const hil_record *record, hil_extent *extent);

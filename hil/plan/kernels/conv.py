@@ -20,6 +20,9 @@ class Conv(Record):
     """int8 convolution. Weights are [oc][kh][kw][ic / groups]; `params` is a `Channel` for each of oc.
 
     A fully connected layer is one pixel a row: ih = iw = kh = kw = oh = ow = 1. Rows of a box are batch * oh.
+
+    `in_rows` and `out_rows` are rows of storage: row y (of batch * height) lies at y % in_rows, y % out_rows. Fewer
+    than all are a ring, whose box must find all rows that its windows read; for batch 1 only.
     """
 
     KIND: ClassVar[int] = 1
@@ -51,6 +54,8 @@ class Conv(Record):
     lo: int
     hi: int
     weight_zp: int
+    in_rows: int
+    out_rows: int
 
     def extent(self) -> Extent:
         return Extent(self.batch * self.oh, self.oc)
@@ -77,8 +82,8 @@ class Conv(Record):
 
     def run(self, memory: Memory, box: Box) -> None:
         depth, group_size = self.ic // self.groups, self.oc // self.groups
-        image = memory.read(self.input, self.batch * self.ih * self.iw * self.ic, "int8")
-        image = image.reshape(self.batch, self.ih, self.iw, self.ic)
+        image = memory.read(self.input, self.in_rows * self.iw * self.ic, "int8")
+        image = image.reshape(self.in_rows, self.iw, self.ic)
         shape = (self.oc, self.kh, self.kw, depth)
         weights = memory.read(self.weights, int(np.prod(shape)), "int8").reshape(shape).astype(np.float64)
         weights -= self.weight_zp
@@ -91,8 +96,8 @@ class Conv(Record):
                 c0, c1 = max(box.c0, group * group_size), min(box.c1, (group + 1) * group_size)
                 part = centred[:, :, group * depth : (group + 1) * depth]
                 total[:, :, c0 - box.c0 : c1 - box.c0] += part @ weights[c0:c1, ky, kx].T
-        out = memory.view(self.out, self.batch * self.oh * self.ow * self.oc, "int8").reshape(-1, self.ow, self.oc)
+        out = memory.view(self.out, self.out_rows * self.ow * self.oc, "int8").reshape(-1, self.ow, self.oc)
         channels = slice(box.c0, box.c1)
-        out[box.r0 : box.r1, :, channels] = finish(
+        out[rows % self.out_rows, :, channels] = finish(
             memory, self.params, channels, total, out_zp=self.out_zp, limits=(self.lo, self.hi)
         )

@@ -16,7 +16,7 @@ from hil.plan.records import Box, Extent, Memory, Record, Ref, Work
 class Depthwise(Record):
     """int8 depthwise convolution. Weights are [kh][kw][oc]; output channel c reads input channel c // (oc / ic).
 
-    `params` is a `Channel` for each of oc. Rows of a box are batch * oh.
+    `params` is a `Channel` for each of oc. Rows of a box are batch * oh. `in_rows`, `out_rows`: see `Conv`.
     """
 
     KIND: ClassVar[int] = 2
@@ -46,6 +46,8 @@ class Depthwise(Record):
     out_zp: int
     lo: int
     hi: int
+    in_rows: int
+    out_rows: int
 
     def extent(self) -> Extent:
         return Extent(self.batch * self.oh, self.oc)
@@ -63,8 +65,8 @@ class Depthwise(Record):
 
     def run(self, memory: Memory, box: Box) -> None:
         channels = slice(box.c0, box.c1)
-        image = memory.read(self.input, self.batch * self.ih * self.iw * self.ic, "int8")
-        image = image.reshape(self.batch, self.ih, self.iw, self.ic)
+        image = memory.read(self.input, self.in_rows * self.iw * self.ic, "int8")
+        image = image.reshape(self.in_rows, self.iw, self.ic)
         image = image[..., np.arange(box.c0, box.c1) // (self.oc // self.ic)]
         weights = memory.read(self.weights, self.kh * self.kw * self.oc, "int8")
         weights = weights.reshape(self.kh, self.kw, self.oc)[..., channels].astype(np.float64)
@@ -72,7 +74,7 @@ class Depthwise(Record):
         total = np.zeros((box.r1 - box.r0, self.ow, box.c1 - box.c0))
         for ky, kx, values in windows(image, rows, *self.axes(), self.in_zp):
             total += (values - self.in_zp) * weights[ky, kx]
-        out = memory.view(self.out, self.batch * self.oh * self.ow * self.oc, "int8").reshape(-1, self.ow, self.oc)
-        out[box.r0 : box.r1, :, channels] = finish(
+        out = memory.view(self.out, self.out_rows * self.ow * self.oc, "int8").reshape(-1, self.ow, self.oc)
+        out[rows % self.out_rows, :, channels] = finish(
             memory, self.params, channels, total, out_zp=self.out_zp, limits=(self.lo, self.hi)
         )

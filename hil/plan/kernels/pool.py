@@ -18,7 +18,10 @@ _OUTSIDE = 1 << 20
 
 @dataclass(frozen=True)
 class Pool(Record):
-    """int8 pooling without rescaling, over the taps inside the input. Rows of a box are batch * oh."""
+    """int8 pooling without rescaling, over the taps inside the input. Rows of a box are batch * oh.
+
+    `in_rows`, `out_rows`: see `Conv`.
+    """
 
     COST: ClassVar[str] = "pool"
 
@@ -38,6 +41,8 @@ class Pool(Record):
     pad_left: int
     lo: int
     hi: int
+    in_rows: int
+    out_rows: int
 
     def extent(self) -> Extent:
         return Extent(self.batch * self.oh, self.channels)
@@ -54,14 +59,14 @@ class Pool(Record):
         )
 
     def run(self, memory: Memory, box: Box) -> None:
-        image = memory.read(self.input, self.batch * self.ih * self.iw * self.channels, "int8")
-        image = image.reshape(self.batch, self.ih, self.iw, self.channels)[..., box.c0 : box.c1]
+        image = memory.read(self.input, self.in_rows * self.iw * self.channels, "int8")
+        image = image.reshape(self.in_rows, self.iw, self.channels)[..., box.c0 : box.c1]
         rows = np.arange(box.r0, box.r1, dtype=np.int64)
         values = np.stack([values for _, _, values in windows(image, rows, *self.axes(), _OUTSIDE)]).astype(np.int64)
         result = self.combine(values, values != _OUTSIDE)
-        out = memory.view(self.out, self.batch * self.oh * self.ow * self.channels, "int8")
+        out = memory.view(self.out, self.out_rows * self.ow * self.channels, "int8")
         out = out.reshape(-1, self.ow, self.channels)
-        out[box.r0 : box.r1, :, box.c0 : box.c1] = np.clip(result, self.lo, self.hi)
+        out[rows % self.out_rows, :, box.c0 : box.c1] = np.clip(result, self.lo, self.hi)
 
     def combine(self, values: Int64s, inside: npt.NDArray[np.bool_]) -> Int64s:
         """The result from the values of every tap, and whether they lie inside the input; taps come first."""

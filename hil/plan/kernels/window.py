@@ -34,15 +34,16 @@ def windows(
 ) -> Iterator[tuple[int, int, npt.NDArray[np.float64]]]:
     """For every tap (ky, kx): what it reads for output rows `rows`, as (rows, out width, channels).
 
-    `image` is (batch, height, width, channels); row r belongs to image r // out height. Outside of the input a tap
-    reads `fill`.
+    `image` is (rows in storage, width, channels); row y of image b lies at (b * height + y) % rows in storage, and
+    output row r belongs to image r // out height. Outside of the input a tap reads `fill`.
     """
     batch, y = np.divmod(rows, vertical.out)
     columns = np.arange(horizontal.out, dtype=np.int64)
     for ky in range(vertical.taps):
         iy, inside_y = vertical.sources(ky, y)
+        places = (batch * vertical.size + iy) % len(image)
         for kx in range(horizontal.taps):
             ix, inside_x = horizontal.sources(kx, columns)
-            values = image[batch[:, None], iy[:, None], ix[None, :]].astype(np.float64)
+            values = image[places[:, None], ix[None, :]].astype(np.float64)
             values[~(inside_y[:, None] & inside_x[None, :])] = fill
             yield ky, kx, values

@@ -52,6 +52,7 @@ def lower_conv(context: Context) -> list[Job]:
         dilation_h=options.dilation[0], dilation_w=options.dilation[1],
         pad_top=top, pad_left=left, groups=ic // depth,
         in_zp=in_zp, out_zp=out_zp, lo=lo, hi=hi, weight_zp=0,
+        in_rows=batch * ih, out_rows=batch * oh,
     )  # fmt: skip
     return [context.job(record)]
 
@@ -90,6 +91,7 @@ def lower_depthwise(context: Context) -> list[Job]:
         dilation_h=options.dilation[0], dilation_w=options.dilation[1],
         pad_top=top, pad_left=left,
         in_zp=in_zp, out_zp=out_zp, lo=lo, hi=hi,
+        in_rows=batch * ih, out_rows=batch * oh,
     )  # fmt: skip
     return [context.job(_of_one_channel(record, weights) if ic == 1 else record)]
 
@@ -135,6 +137,7 @@ def lower_fully_connected(context: Context) -> list[Job]:
         batch=rows, ih=1, iw=1, ic=ic, oh=1, ow=1, oc=oc, kh=1, kw=1,
         stride_h=1, stride_w=1, dilation_h=1, dilation_w=1, pad_top=0, pad_left=0, groups=1,
         in_zp=in_zp, out_zp=out_zp, lo=lo, hi=hi, weight_zp=weight_zp,
+        in_rows=rows, out_rows=rows,
     )  # fmt: skip
     return [context.job(record)]
 

@@ -50,5 +50,6 @@ def _lower(context: Context, kernel: type[Pool]) -> list[Job]:
         out=Act(output.index),
         batch=batch, ih=ih, iw=iw, channels=channels, oh=oh, ow=ow, kh=kh, kw=kw,
         stride_h=stride_h, stride_w=stride_w, pad_top=top, pad_left=left, lo=lo, hi=hi,
+        in_rows=batch * ih, out_rows=batch * oh,
     )  # fmt: skip
     return [context.job(record)]
