@@ -14,7 +14,9 @@
     |   +-- FlashFailed
     |   +-- LinkError
     |   |   +-- LinkLost           the port closed or the board was unplugged
-    |   |   `-- LinkTimeout        no valid answer within the limit
+    |   |   |   `-- NodeLost           it was a node of a cluster that runs
+    |   |   +-- LinkTimeout        no valid answer within the limit
+    |   |   `-- WireFailed         nodes that are well did not hear each other
     |   +-- ToolMissing            compiler, emulator, runtime
     |   +-- BuildFailed            the compiler said no
     |   `-- ReferenceFailed        TFLite crashed, hung or refused
@@ -22,6 +24,7 @@
         +-- DeviceFault            a fault handler reported
         +-- DeviceRefused          a request or program that the firmware rejects
         +-- DeviceHang             alive on the bus, or once was, but never done
+        +-- NodeFailed             a node of a cluster stopped, restarted or went silent in a run
         `-- ClockMismatch          its clock disagrees with the bench's: no latency of it is true
 
 A bad verdict (exit status 1) is a result, not an error, and has no class here.
@@ -78,12 +81,21 @@ class PlanError(Refused):
 
 
 class DoesNotFit(PlanError):
-    """The plan needs more memory than the board has."""
+    """The plan needs more memory than the board has. `node`: the tightest one, where there are several."""
 
     def __init__(
-        self, message: str, *, needed: int, available: int, operator: str, tensor: str, hint: str | None = None
+        self,
+        message: str,
+        *,
+        needed: int,
+        available: int,
+        operator: str,
+        tensor: str,
+        node: int = 0,
+        hint: str | None = None,
     ):
         super().__init__(message, hint=hint)
+        self.node = node
         self.needed = needed
         self.available = available
         self.operator = operator
@@ -112,8 +124,16 @@ class LinkLost(LinkError):
     """The port closed: unplugged, powered off, or its process ended."""
 
 
+class NodeLost(LinkLost):
+    """A node of a cluster vanished in a run; the message names node, step and cause."""
+
+
 class LinkTimeout(LinkError):
     """No valid answer arrived within the time limit."""
+
+
+class WireFailed(LinkError):
+    """Nodes of a cluster that are well did not hear each other; the message names nodes, step and cause."""
 
 
 class ToolMissing(InfrastructureError):
@@ -144,6 +164,10 @@ class DeviceRefused(DeviceError):
 
 class DeviceHang(DeviceError):
     """The device did not finish within its time limit."""
+
+
+class NodeFailed(DeviceError):
+    """A node of a cluster stopped, restarted or went silent in a run; the message names node, step and cause."""
 
 
 class ClockMismatch(DeviceError):
