@@ -43,6 +43,12 @@ static inline bool hil_int8_ok(int32_t value)
     return value >= -128 && value <= 127;
 }
 
+/* Four of them at once. */
+static inline bool hil_int8s_ok(int32_t a, int32_t b, int32_t c, int32_t d)
+{
+    return ((((uint32_t)a + 128u) | ((uint32_t)b + 128u)) | (((uint32_t)c + 128u) | ((uint32_t)d + 128u))) < 256u;
+}
+
 /* `value + zero_point` within lo..hi; all but `value` are int8, so that nothing overflows. */
 static inline int32_t hil_clamp(int32_t value, int32_t zero_point, int32_t lo, int32_t hi)
 {

@@ -21,7 +21,7 @@ typedef enum {
     HIL_NO_ARENA = 10,  /* the program needs a larger arena than the board has */
     HIL_BAD_ARGUMENT = 11,
     HIL_NO_CORES = 12,    /* the program is for more cores than the board has */
-    HIL_NO_NODES = 13,    /* the program is for more nodes than this firmware can talk to */
+    HIL_NO_NODES = 13,    /* the program is for more nodes than this firmware can talk to, or for none of them */
     HIL_NET_TIMEOUT = 14, /* nothing moved on the network for too long */
     HIL_NET_ABORTED = 15, /* the host, or a peer, gave the run up */
     HIL_NET_BROKEN = 16   /* a peer said what the protocol does not allow */

@@ -2,6 +2,8 @@
 #include "kernel.h"
 #include "kernels/kernels.h"
 
+_Static_assert(HIL_NODES >= 1u && HIL_NODES <= HIL_MAX_NODES, "masks of nodes have a bit for each");
+
 static bool table_inside(const hil_header *header, uint32_t at, uint32_t count, uint32_t item)
 {
     return (at & 3u) == 0u && at >= sizeof *header && at <= header->size &&
@@ -62,11 +64,8 @@ static hil_status check_header(const hil_header *header, uint32_t room, uint32_t
         return HIL_NO_ARENA;
     }
     const uint32_t nodes = header->place >> 8;
-    if (nodes > HIL_NODES || nodes > HIL_MAX_NODES) {
+    if (nodes > HIL_NODES || (header->place & 0xffu) >= nodes) {
         return HIL_NO_NODES;
-    }
-    if ((header->place & 0xffu) >= nodes) {
-        return HIL_BAD_TABLE;
     }
     return header->cores == 0u || header->cores > cores || header->cores > HIL_MAX_CORES ? HIL_NO_CORES : HIL_OK;
 }
@@ -193,9 +192,6 @@ hil_status hil_engine_load(hil_engine *engine, const uint8_t *program, uint32_t 
 {
     engine->loaded = false;
     engine->cores = 1;
-    engine->node = 0;
-    engine->nodes = 1;
-    engine->failed = HIL_OK;
     for (uint32_t core = 0; core < HIL_MAX_CORES; core++) {
         engine->mates[core].met = 0;
         engine->mates[core].step = 0;

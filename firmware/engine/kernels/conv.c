@@ -5,30 +5,21 @@
 #include "arithmetic.h"
 #include "dot.h"
 #include "kernels.h"
-#include "window.h"
 
 hil_status hil_check_conv(const hil_limits *limits, const hil_conv *r, hil_extent *extent)
 {
-    uint64_t in, out, weights;
-    const int32_t in_sizes[4] = {r->batch, r->ih, r->iw, r->ic};
-    const int32_t out_sizes[4] = {r->batch, r->oh, r->ow, r->oc};
-    if (r->groups < 1 || r->ic % r->groups != 0 || r->oc % r->groups != 0) {
+    const hil_slide *s = &r->slide;
+    uint64_t weights;
+    if (!hil_slide_ok(limits, s, &r->stored, r->in, r->out, 1u, extent) || r->groups < 1 || s->ic % r->groups != 0 ||
+        s->oc % r->groups != 0) {
         return HIL_BAD_RECORD;
     }
-    const int32_t weight_sizes[4] = {r->oc, r->kh, r->kw, r->ic / r->groups};
-    if (!hil_sizes(in_sizes, 4, &in) || !hil_sizes(out_sizes, 4, &out) || !hil_sizes(weight_sizes, 4, &weights) ||
-        !hil_axis_ok(r->ih, r->oh, r->kh, r->stride_h, r->dilation_h, r->pad_top) ||
-        !hil_axis_ok(r->iw, r->ow, r->kw, r->stride_w, r->dilation_w, r->pad_left) || !hil_int8_ok(r->in_zp) ||
-        !hil_int8_ok(r->out_zp) || !hil_int8_ok(r->lo) || !hil_int8_ok(r->hi) || !hil_int8_ok(r->weight_zp) ||
-        !hil_stored_ok(r->in_rows, r->batch, r->ih, (int64_t)(r->kh - 1) * r->dilation_h + 1) ||
-        !hil_stored_ok(r->out_rows, r->batch, r->oh, 1) ||
-        !hil_readable(limits, r->in, (uint64_t)r->in_rows * (uint32_t)(r->iw * r->ic), 1u) ||
-        !hil_writable(limits, r->out, (uint64_t)r->out_rows * (uint32_t)(r->ow * r->oc), 1u) ||
+    const int32_t weight_sizes[4] = {s->oc, s->kh, s->kw, s->ic / r->groups};
+    if (!hil_sizes(weight_sizes, 4, &weights) || !hil_int8s_ok(r->in_zp, r->out_zp, r->lo, r->hi) || !hil_int8_ok(r->weight_zp) ||
         !hil_readable(limits, r->weights, weights, 1u) ||
-        !hil_readable(limits, r->params, (uint64_t)r->oc * sizeof(hil_channel), 4u)) {
+        !hil_readable(limits, r->params, (uint64_t)s->oc * sizeof(hil_channel), 4u)) {
         return HIL_BAD_RECORD;
     }
-    *extent = (hil_extent){(uint32_t)(r->batch * r->oh), (uint32_t)r->oc, false};
     return HIL_OK;
 }
 
@@ -46,7 +37,7 @@ typedef struct {
 typedef struct {
     uint32_t x; /* offset of the window's first tap; in the padding it wraps, and is whole again at a tap inside */
     hil_taps ty, tx;
-    int32_t turn; /* see hil_rows */
+    int32_t turn; /* see hil_sweep */
 } hil_place;
 
 /* The inner loops are functions of their own, see dot.h. */
@@ -115,20 +106,21 @@ __attribute__((noinline)) static int8_t *repeat(int8_t *to, int32_t value, int32
 __attribute__((noinline)) static void gather(const hil_conv *r, const int8_t *input, int8_t *to,
                                              const hil_place *place)
 {
+    const hil_slide *s = &r->slide;
     const hil_taps *ty = &place->ty;
     const hil_taps *tx = &place->tx;
     uint32_t x = place->x;
-    const uint32_t next_tap = (uint32_t)r->dilation_w * (uint32_t)r->ic;
-    const bool joined = r->dilation_w == 1;
-    const int32_t run = joined ? (tx->to - tx->from) * r->ic : r->ic;
-    to = repeat(to, r->in_zp, ty->from * r->kw * r->ic);
-    x += (uint32_t)ty->from * (uint32_t)r->dilation_h * (uint32_t)(r->iw * r->ic) + (uint32_t)tx->from * next_tap;
+    const uint32_t next_tap = (uint32_t)s->dilation_w * (uint32_t)s->ic;
+    const bool joined = s->dilation_w == 1;
+    const int32_t run = joined ? (tx->to - tx->from) * s->ic : s->ic;
+    to = repeat(to, r->in_zp, ty->from * s->kw * s->ic);
+    x += (uint32_t)ty->from * (uint32_t)s->dilation_h * (uint32_t)(s->iw * s->ic) + (uint32_t)tx->from * next_tap;
     for (int32_t ky = ty->from; ky < ty->to; ky++) {
         if (ky == place->turn) {
-            x -= (uint32_t)r->in_rows * (uint32_t)(r->iw * r->ic);
+            x -= (uint32_t)r->stored.in * (uint32_t)(s->iw * s->ic);
         }
         uint32_t at = x;
-        to = repeat(to, r->in_zp, tx->from * r->ic);
+        to = repeat(to, r->in_zp, tx->from * s->ic);
         for (int32_t kx = tx->from; kx < tx->to; kx++) {
             to = copy(to, input + at, run);
             at += next_tap;
@@ -136,10 +128,10 @@ __attribute__((noinline)) static void gather(const hil_conv *r, const int8_t *in
                 break;
             }
         }
-        to = repeat(to, r->in_zp, (r->kw - tx->to) * r->ic);
-        x += (uint32_t)r->dilation_h * (uint32_t)(r->iw * r->ic);
+        to = repeat(to, r->in_zp, (s->kw - tx->to) * s->ic);
+        x += (uint32_t)s->dilation_h * (uint32_t)(s->iw * s->ic);
     }
-    repeat(to, r->in_zp, (r->kh - ty->to) * r->kw * r->ic);
+    repeat(to, r->in_zp, (s->kh - ty->to) * s->kw * s->ic);
 }
 
 /* Channels [c0, c1) of one pixel, any small window: all of it in one run. */
@@ -156,10 +148,11 @@ __attribute__((noinline)) static void conv_copied(const hil_conv *r, const hil_p
  * that of the channel's group. */
 static uint32_t clipped(const hil_conv *r, const int8_t *input, const int8_t *w, const hil_place *place)
 {
+    const hil_slide *s = &r->slide;
     const hil_taps *tx = &place->tx;
-    const int32_t depth = r->ic / r->groups;
-    const uint32_t next_row = (uint32_t)r->dilation_h * (uint32_t)(r->iw * r->ic);
-    const uint32_t next_tap = (uint32_t)r->dilation_w * (uint32_t)r->ic;
+    const int32_t depth = s->ic / r->groups;
+    const uint32_t next_row = (uint32_t)s->dilation_h * (uint32_t)(s->iw * s->ic);
+    const uint32_t next_tap = (uint32_t)s->dilation_w * (uint32_t)s->ic;
     const bool joined = next_tap == (uint32_t)depth; /* the taps of a row lie in one piece */
     const int32_t run = joined ? depth * (tx->to - tx->from) : depth;
     const int32_t runs = joined && tx->to > tx->from ? 1 : tx->to - tx->from;
@@ -167,9 +160,9 @@ static uint32_t clipped(const hil_conv *r, const int8_t *input, const int8_t *w,
     for (int32_t ky = place->ty.from; ky < place->ty.to; ky++) {
         uint32_t at = place->x + (uint32_t)ky * next_row + (uint32_t)tx->from * next_tap;
         if (ky >= place->turn) {
-            at -= (uint32_t)r->in_rows * (uint32_t)(r->iw * r->ic);
+            at -= (uint32_t)r->stored.in * (uint32_t)(s->iw * s->ic);
         }
-        const int8_t *taps = w + (ky * r->kw + tx->from) * depth;
+        const int8_t *taps = w + (ky * s->kw + tx->from) * depth;
         for (int32_t i = 0; i < runs; i++) {
             sum += dot_centred(input + at, taps, run, r->in_zp, r->weight_zp);
             at += next_tap;
@@ -184,9 +177,10 @@ __attribute__((noinline)) static void outside(const hil_conv *r, const hil_range
                                               const int8_t *weights, const hil_channel *channels, int8_t *out,
                                               const hil_box *box, const hil_place *place)
 {
-    const uint32_t depth = (uint32_t)(r->ic / r->groups);
-    const int32_t filter = r->kh * r->kw * (int32_t)depth;
-    const uint32_t group_size = (uint32_t)(r->oc / r->groups);
+    const hil_slide *s = &r->slide;
+    const uint32_t depth = (uint32_t)(s->ic / r->groups);
+    const int32_t filter = s->kh * s->kw * (int32_t)depth;
+    const uint32_t group_size = (uint32_t)(s->oc / r->groups);
     const uint32_t group = r->groups == 1 ? 0u : box->c0 / group_size;
     const int8_t *w = weights + (int32_t)box->c0 * filter;
     uint32_t next_group = (group + 1u) * group_size;
@@ -203,53 +197,43 @@ __attribute__((noinline)) static void outside(const hil_conv *r, const hil_range
 
 void hil_run_conv(const hil_memory *memory, const hil_conv *r, const hil_box *box)
 {
+    const hil_slide *s = &r->slide;
     const int8_t *input = (const int8_t *)hil_at(memory, r->in);
     const int8_t *weights = (const int8_t *)hil_at(memory, r->weights);
     const hil_channel *channels = (const hil_channel *)(const void *)hil_at(memory, r->params);
     int8_t *storage = (int8_t *)hil_into(memory, r->out);
-    const int32_t length = r->kw * r->ic;
+    const int32_t length = s->kw * s->ic;
     const bool plain = r->groups == 1 && r->weight_zp == 0;
-    const bool direct = plain && r->dilation_h == 1 && r->dilation_w == 1;
-    const bool small = plain && length * r->kh <= WINDOW;
+    const bool direct = plain && s->dilation_h == 1 && s->dilation_w == 1;
+    const bool small = plain && length * s->kh <= WINDOW;
     /* Copying costs some cycles a byte; calls for more than one run cost some cycles a channel. */
     const int32_t channels_of_box = (int32_t)(box->c1 - box->c0);
-    const bool thin = small && (r->kh - 1) * (channels_of_box < WINDOW ? channels_of_box : WINDOW) * 2 > length * r->kh;
+    const bool thin = small && (s->kh - 1) * (channels_of_box < WINDOW ? channels_of_box : WINDOW) * 2 > length * s->kh;
     const hil_range range = hil_range_of(r->out_zp, r->lo, r->hi);
-    const hil_pass pass = {range, r->kh, length, r->iw * r->ic, length * r->kh};
-    const hil_pass whole = {range, 1, length * r->kh, 0, length * r->kh};
-    uint32_t image = box->r0 / (uint32_t)r->oh;
-    int32_t y = (int32_t)(box->r0 - image * (uint32_t)r->oh);
-    uint32_t out_row = box->r0;
+    const hil_pass pass = {range, s->kh, length, s->iw * s->ic, length * s->kh};
+    const hil_pass whole = {range, 1, length * s->kh, 0, length * s->kh};
     hil_place place;
-    for (uint32_t row = box->r0; row < box->r1; row++) {
-        const int32_t top = y * r->stride_h - r->pad_top;
-        place.ty = hil_taps_inside(top, r->ih, r->kh, r->dilation_h);
-        const hil_rows rows = hil_rows_of(image * (uint32_t)r->ih + (uint32_t)top, &place.ty, r->dilation_h, r->in_rows);
-        place.turn = rows.turn;
-        const bool full = place.ty.to - place.ty.from == r->kh && rows.turn == place.ty.to;
-        if (out_row >= (uint32_t)r->out_rows) {
-            out_row %= (uint32_t)r->out_rows;
-        }
-        int8_t *out = storage + out_row * (uint32_t)(r->ow * r->oc);
-        int32_t left = -r->pad_left;
-        for (int32_t x = 0; x < r->ow; x++) {
-            place.tx = hil_taps_inside(left, r->iw, r->kw, r->dilation_w);
-            place.x = (rows.first * (uint32_t)r->iw + (uint32_t)left) * (uint32_t)r->ic;
-            if (direct && full && place.tx.to - place.tx.from == r->kw && !thin) {
+    hil_sweep sweep;
+    hil_sweep_from(&sweep, s, box->r0);
+    while (sweep.row < box->r1) {
+        hil_sweep_on(&sweep, s, &r->stored);
+        place.ty = sweep.ty;
+        place.turn = sweep.turn;
+        const bool full = direct && !thin && sweep.ty.to - sweep.ty.from == s->kh && sweep.turn == sweep.ty.to;
+        int8_t *out = storage + sweep.out;
+        int32_t left = -s->pad_left;
+        for (int32_t x = 0; x < s->ow; x++) {
+            place.tx = hil_taps_inside(left, s->iw, s->kw, s->dilation_w);
+            place.x = (sweep.first * (uint32_t)s->iw + (uint32_t)left) * (uint32_t)s->ic;
+            if (full && place.tx.to - place.tx.from == s->kw) {
                 inside(&pass, input + place.x, weights, channels, out, box);
             } else if (small) {
                 conv_copied(r, &whole, input, weights, channels, out, box, &place);
             } else {
                 outside(r, &range, input, weights, channels, out, box, &place);
             }
-            left += r->stride_w;
-            out += r->oc;
-        }
-        out_row++;
-        y++;
-        if (y == r->oh) {
-            y = 0;
-            image++;
+            left += s->stride_w;
+            out += s->oc;
         }
     }
 }

@@ -14,8 +14,8 @@ static hil_status check(const hil_limits *limits, const hil_pair *p, hil_extent 
         !hil_reach(p->dims, p->a_strides, HIL_RANK, &last_a) || !hil_reach(inner, inner_a, 2u, &last_a) ||
         !hil_reach(p->dims, p->b_strides, HIL_RANK, &last_b) || !hil_reach(inner, inner_b, 2u, &last_b) ||
         !hil_readable(limits, p->a, last_a + 1u, 1u) || !hil_readable(limits, p->b, last_b + 1u, 1u) ||
-        !hil_writable(limits, p->out, rows * row, 1u) || !hil_int8_ok(p->a_zp) || !hil_int8_ok(p->b_zp) ||
-        !hil_int8_ok(p->out_zp) || !hil_int8_ok(p->lo) || !hil_int8_ok(p->hi)) {
+        !hil_writable(limits, p->out, rows * row, 1u) || !hil_int8_ok(p->out_zp) ||
+        !hil_int8s_ok(p->a_zp, p->b_zp, p->lo, p->hi)) {
         return HIL_BAD_RECORD;
     }
     *extent = (hil_extent){(uint32_t)rows, (uint32_t)p->channels, false};

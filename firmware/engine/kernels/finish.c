@@ -7,7 +7,7 @@ hil_status hil_check_finish(const hil_limits *limits, const hil_finish_sums *r, 
 {
     uint64_t all;
     const int32_t sizes[3] = {r->rows, r->width, r->channels};
-    if (!hil_sizes(sizes, 3u, &all) || !hil_int8_ok(r->out_zp) || !hil_int8_ok(r->lo) || !hil_int8_ok(r->hi) ||
+    if (!hil_sizes(sizes, 3u, &all) || !hil_int8s_ok(r->out_zp, r->lo, r->hi, 0) ||
         !hil_readable(limits, r->in, all * 4u, 4u) || !hil_writable(limits, r->out, all, 1u) ||
         !hil_readable(limits, r->params, (uint64_t)r->channels * sizeof(hil_channel), 4u)) {
         return HIL_BAD_RECORD;

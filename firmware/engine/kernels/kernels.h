@@ -3,6 +3,7 @@
 #define HIL_KERNELS_H
 
 #include "kernel.h"
+#include "window.h"
 
 typedef struct {
     hil_record head;
@@ -16,10 +17,9 @@ void hil_run_lookup(const hil_memory *memory, const hil_lookup *record, const hi
 typedef struct {
     hil_record head;
     hil_ref in, out, weights, params; /* weights [oc][kh][kw][ic / groups]; hil_channel[oc] (arithmetic.h) */
-    int32_t batch, ih, iw, ic, oh, ow, oc, kh, kw;
-    int32_t stride_h, stride_w, dilation_h, dilation_w, pad_top, pad_left;
+    hil_slide slide;
     int32_t groups, in_zp, out_zp, lo, hi, weight_zp;
-    int32_t in_rows, out_rows; /* rows of storage: row y (of batch * height) lies at y % them; fewer than all: a ring */
+    hil_stored stored;
 } hil_conv;
 
 hil_status hil_check_conv(const hil_limits *limits, const hil_conv *record, hil_extent *extent);
@@ -28,10 +28,9 @@ void hil_run_conv(const hil_memory *memory, const hil_conv *record, const hil_bo
 typedef struct {
     hil_record head;
     hil_ref in, out, weights, params; /* weights [kh][kw][oc]; hil_channel[oc] */
-    int32_t batch, ih, iw, ic, oh, ow, oc, kh, kw;
-    int32_t stride_h, stride_w, dilation_h, dilation_w, pad_top, pad_left;
+    hil_slide slide;
     int32_t in_zp, out_zp, lo, hi;
-    int32_t in_rows, out_rows; /* as in hil_conv */
+    hil_stored stored;
 } hil_depthwise;
 
 hil_status hil_check_depthwise(const hil_limits *limits, const hil_depthwise *record, hil_extent *extent);
@@ -42,7 +41,7 @@ typedef struct {
     hil_ref in, out;
     int32_t batch, ih, iw, channels, oh, ow, kh, kw;
     int32_t stride_h, stride_w, pad_top, pad_left, lo, hi;
-    int32_t in_rows, out_rows; /* as in hil_conv */
+    hil_stored stored;
 } hil_pool;
 
 hil_status hil_check_pool(const hil_limits *limits, const hil_pool *record, hil_extent *extent);
@@ -179,10 +178,9 @@ hil_status hil_check_transfer(const hil_limits *limits, const hil_transfer *reco
 typedef struct {
     hil_record head;
     hil_ref in, out, weights, sums; /* out int32; weights [oc][kh][kw][ic]; sums int32[oc]: what each sum starts with */
-    int32_t batch, ih, iw, ic, oh, ow, oc, kh, kw;
-    int32_t stride_h, stride_w, dilation_h, dilation_w, pad_top, pad_left;
+    hil_slide slide;
     int32_t in_zp;
-    int32_t in_rows, out_rows; /* as in hil_conv */
+    hil_stored stored;
 } hil_conv_partial;
 
 hil_status hil_check_conv_partial(const hil_limits *limits, const hil_conv_partial *record, hil_extent *extent);

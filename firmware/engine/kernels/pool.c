@@ -1,23 +1,21 @@
 /* AVERAGE_POOL_2D and MAX_POOL_2D: over the part of the window that lies inside the input. */
 #include "arithmetic.h"
 #include "kernels.h"
-#include "window.h"
+
+__attribute__((noinline)) static hil_slide slide_of(const hil_pool *r)
+{
+    const hil_slide slide = {r->batch, r->ih,       r->iw,       r->channels, r->oh, r->ow,      r->channels, r->kh,
+                             r->kw,    r->stride_h, r->stride_w, 1,           1,     r->pad_top, r->pad_left};
+    return slide;
+}
 
 hil_status hil_check_pool(const hil_limits *limits, const hil_pool *r, hil_extent *extent)
 {
-    uint64_t in, out;
-    const int32_t in_sizes[4] = {r->batch, r->ih, r->iw, r->channels};
-    const int32_t out_sizes[4] = {r->batch, r->oh, r->ow, r->channels};
-    if (!hil_sizes(in_sizes, 4, &in) || !hil_sizes(out_sizes, 4, &out) ||
-        !hil_axis_ok(r->ih, r->oh, r->kh, r->stride_h, 1, r->pad_top) ||
-        !hil_axis_ok(r->iw, r->ow, r->kw, r->stride_w, 1, r->pad_left) || !hil_int8_ok(r->lo) || !hil_int8_ok(r->hi) ||
-        !hil_stored_ok(r->in_rows, r->batch, r->ih, r->kh) || !hil_stored_ok(r->out_rows, r->batch, r->oh, 1) ||
-        !hil_readable(limits, r->in, (uint64_t)r->in_rows * (uint32_t)(r->iw * r->channels), 1u) ||
-        !hil_writable(limits, r->out, (uint64_t)r->out_rows * (uint32_t)(r->ow * r->channels), 1u)) {
-        return HIL_BAD_RECORD;
-    }
-    *extent = (hil_extent){(uint32_t)(r->batch * r->oh), (uint32_t)r->channels, false};
-    return HIL_OK;
+    const hil_slide slide = slide_of(r);
+    return hil_slide_ok(limits, &slide, &r->stored, r->in, r->out, 1u, extent) &&
+                   hil_int8s_ok(r->lo, r->hi, 0, 0)
+               ? HIL_OK
+               : HIL_BAD_RECORD;
 }
 
 /* The part of a window that lies inside the input. */
@@ -76,23 +74,18 @@ static void run(const hil_memory *memory, const hil_pool *r, const hil_box *box,
     hil_part part = {0};
     part.next = (uint32_t)r->channels;
     part.next_row = (uint32_t)(r->iw * r->channels);
-    part.back = (uint32_t)r->in_rows * part.next_row;
+    part.back = (uint32_t)r->stored.in * part.next_row;
     const int8_t *input = (const int8_t *)hil_at(memory, r->in);
     int8_t *storage = (int8_t *)hil_into(memory, r->out);
-    uint32_t image = box->r0 / (uint32_t)r->oh;
-    int32_t y = (int32_t)(box->r0 - image * (uint32_t)r->oh);
-    uint32_t out_row = box->r0;
-    for (uint32_t row = box->r0; row < box->r1; row++) {
-        const int32_t top = y * r->stride_h - r->pad_top;
-        const hil_taps ty = hil_taps_inside(top, r->ih, r->kh, 1);
-        const hil_rows rows = hil_rows_of(image * (uint32_t)r->ih + (uint32_t)top, &ty, 1, r->in_rows);
-        part.rows = (uint32_t)(ty.to - ty.from);
-        part.later = (uint32_t)(ty.to - rows.turn);
-        const int8_t *first = input + (rows.first + (uint32_t)ty.from) * part.next_row;
-        if (out_row >= (uint32_t)r->out_rows) {
-            out_row %= (uint32_t)r->out_rows;
-        }
-        int8_t *out = storage + out_row * (uint32_t)(r->ow * r->channels);
+    const hil_slide slide = slide_of(r);
+    hil_sweep sweep;
+    hil_sweep_from(&sweep, &slide, box->r0);
+    while (sweep.row < box->r1) {
+        hil_sweep_on(&sweep, &slide, &r->stored);
+        part.rows = (uint32_t)(sweep.ty.to - sweep.ty.from);
+        part.later = (uint32_t)(sweep.ty.to - sweep.turn);
+        const int8_t *first = input + (sweep.first + (uint32_t)sweep.ty.from) * part.next_row;
+        int8_t *out = storage + sweep.out;
         int32_t left = -r->pad_left;
         for (int32_t x = 0; x < r->ow; x++) {
             const hil_taps tx = hil_taps_inside(left, r->iw, r->kw, 1);
@@ -105,12 +98,6 @@ static void run(const hil_memory *memory, const hil_pool *r, const hil_box *box,
             }
             left += r->stride_w;
             out += r->channels;
-        }
-        out_row++;
-        y++;
-        if (y == r->oh) {
-            y = 0;
-            image++;
         }
     }
 }
