@@ -1,83 +1,187 @@
 """Measure what each kernel costs on a board, and fit the `[cost]` table of its TOML file.
 
-    python benchmarks/kernel_cost.py [--board rp2040] [MODEL ...]
+    python benchmarks/kernel_cost.py [--board rp2040] [--boxes 8] [--hold 0] [MODEL ...]
 
-Runs every step of every model (default: the zoo) alone, reads the device's cycle counter, and fits
-`cycles = per_mac * macs + per_output * outputs` for each kind of kernel by least squares of the relative error.
-Prints the table, how far the fit is off in the worst step, and each model's predicted and measured total.
+Runs steps of every model (default: the zoo) one at a time and reads the device's cycle counter: every call as a whole,
+and `--boxes` random boxes of each, rows and channels cut as tiles and nodes cut them. `cycles = sum of count * cost` is
+fitted for each kernel (counts: `hil.plan.records.Work`) by least squares of the relative error, no cost below zero.
+Prints the table, the median and worst errors, and each model's predicted and measured total.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
-from hil import api
-from hil.model import inputs as input_sets
+from hil import board as boards
+from hil.bench import VirtualBench
+from hil.board import Board
+from hil.image.build import build
+from hil.link import Link
+from hil.model import tflite
 from hil.paths import ZOO
-from hil.plan.program import Barrier
-from hil.plan.records import Work
+from hil.plan.lower import lower
+from hil.plan.memory import allocate
+from hil.plan.planner import plan
+from hil.plan.program import Step, encode
+from hil.plan.records import Box, Record, Work
+from hil.plan.tiles import cycles
 
-Sample = tuple[str, Work, int]
+# What each kernel's cost is made of; `calls` comes with all of them. Kernels that are not here: outputs and rows.
+COUNTS = {
+    "conv": ("rows", "pixels", "fast", "turns", "runs", "slow", "slow_turns", "slow_runs", "gathered", "pieces"),
+    "conv_partial": ("rows", "pixels", "fast", "turns", "runs", "slow", "slow_turns", "slow_runs"),
+    "depthwise": ("rows", "pixels", "fast", "turns", "runs", "slow", "slow_turns", "slow_runs", "pieces"),
+    "pool": ("rows", "pixels", "fast", "turns", "runs", "slow", "slow_turns", "slow_runs"),
+    "elementwise": ("rows", "runs", "fast", "slow", "shifts", "pieces"),
+    "mean": ("rows", "pixels", "outputs", "turns", "runs", "pieces"),
+    "copy": ("runs", "slow", "turns", "slow_turns", "gathered", "fast", "slow_runs", "pieces"),
+    "lookup": ("runs", "outputs"),
+    "finish": ("pixels", "outputs"),
+}
+_OTHER = ("rows", "outputs")
+_LONGEST = 8_000_000  # predicted cycles of a box that is run, unless it is a whole call
+_PASSES = 60
 
 
-def measure(path: Path, board: str) -> tuple[list[Sample], int, int]:
-    """Cost key, work and cycles of each step; and the whole model's cycles, predicted and measured."""
-    deployment = api.prepare(path, api.Request(board))
-    program = deployment.plan.program
-    samples: list[Sample] = []
-    with api.running(deployment) as dut:
-        values = input_sets.generate(deployment.graph, 1, 0)[0]
-        whole = dut.infer(values).cycles
-        dut._load(values)
-        for index, step in enumerate(program.steps):
-            if isinstance(step, Barrier):
-                continue
-            record = program.operators[step.operator]
-            samples.append((record.COST, record.work(step.box), dut.link.run(index, 1).cycles))
-    return samples, deployment.plan.cycles, whole
+@dataclass(frozen=True)
+class Sample:
+    """One step: its kernel, what it counts, what it took (without starting and ending a run), whether a whole call."""
+
+    kernel: str
+    work: Work
+    cycles: int
+    whole: bool
+    where: str
 
 
-def fit(samples: list[tuple[Work, int]]) -> tuple[float, float, float]:
-    """Cycles per MAC, cycles per output, and the largest relative error; neither is below zero."""
-    cycles = np.array([c for _, c in samples], float)
-    columns = np.array([[w.macs, w.outputs] for w, _ in samples], float) / cycles[:, None]
-    best = (0.0, 0.0, np.inf)
-    for used in ([0, 1], [0], [1]):
-        solved = np.linalg.lstsq(columns[:, used], np.ones(len(cycles)), rcond=None)[0]
-        if (solved < 0).any():
-            continue
-        full = np.zeros(2)
-        full[used] = solved
-        worst = float(np.abs(columns @ full - 1).max())
-        if worst < best[2] or used == [0, 1]:
-            best = (float(full[0]), float(full[1]), worst)
-            if used == [0, 1]:
-                break
-    return best
+@contextmanager
+def running(board: Board, program: bytes) -> Iterator[Link]:
+    """A virtual board with a program on it."""
+    image = build(board, program)
+    with VirtualBench().start(board.name, image.elf) as station, Link.open(station.url, board.baud) as link:
+        link.hello()
+        yield link
+
+
+def parts(record: Record, draw: np.random.Generator, board: Board, count: int) -> Iterator[Box]:
+    """The whole box, then random ones of it: few rows, few channels, or both."""
+    extent = record.extent()
+    yield extent.whole()
+    for number in range(count):
+        r0, r1 = cut(draw, extent.rows) if number % 3 != 1 else (0, extent.rows)
+        c0, c1 = cut(draw, extent.channels) if number % 3 != 0 else (0, extent.channels)
+        if extent.whole_channels:
+            c0, c1 = 0, extent.channels
+        box = Box(r0, r1, c0, c1)
+        if box != extent.whole() and cycles(record, board, box) < _LONGEST:
+            yield box
+
+
+def cut(draw: np.random.Generator, count: int) -> tuple[int, int]:
+    """A part of [0, count): of any length, short ones as often as long ones."""
+    length = min(count, max(1, round(float(np.exp(draw.uniform(0.0, np.log(count + 0.5)))))))
+    first = int(draw.integers(0, count - length + 1))
+    return first, first + length
+
+
+def measure(path: Path, board: Board, boxes: int) -> tuple[list[Sample], int, int]:
+    """Samples of a model, and the cycles of one whole inference, predicted and measured."""
+    graph = tflite.load(path)
+    made = plan(graph, board)
+    lowered = lower(graph)
+    layout = allocate(graph, lowered)
+    records = [job.record.placed(layout.place) for job in lowered.jobs]
+    samples, whole = sampled(path.stem, records, board, boxes, made.program.arena_bytes)
+    return samples, made.cycles, whole
+
+
+def sampled(
+    name: str, records: Sequence[Record], board: Board, boxes: int, arena_bytes: int
+) -> tuple[list[Sample], int]:
+    """Samples of records whose activations are placed, and the cycles of all their whole boxes in one run."""
+    draw = np.random.default_rng(7)
+    steps = [Step(index, box) for index, record in enumerate(records) for box in parts(record, draw, board, boxes)]
+    whole = {k for k, step in enumerate(steps) if step.box == records[step.operator].extent().whole()}
+    again = [steps[k] for k in sorted(whole)]
+    program = encode(records, steps + again, [], [], arena_bytes=arena_bytes)
+    with running(board, program.data) as link:
+        link.write(0, draw.integers(0, 256, arena_bytes, np.uint8).tobytes())
+        # All at once, and one by one: the difference is what starting and ending a run takes.
+        total = link.run(len(steps), len(again), limit=600).cycles
+        single = [link.run(index, 1, limit=600).cycles for index in range(len(steps))]
+    start = (sum(single[k] for k in whole) - total) / max(1, len(whole) - 1)
+    return [
+        Sample(
+            records[step.operator].COST,
+            program.operators[step.operator].work(step.box),
+            round(taken - start),
+            k in whole,
+            f"{name} {step}",
+        )
+        for k, (step, taken) in enumerate(zip(steps, single, strict=True))
+    ], total
+
+
+def fit(columns: npt.NDArray[np.float64], taken: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """The cost of each column, none below zero: least squares of the relative error."""
+    relative, used = columns / taken[:, None], [k for k in range(columns.shape[1]) if columns[:, k].any()]
+    found = np.zeros(columns.shape[1])
+    while used:
+        part = relative[:, used]
+        size = np.linalg.norm(part, axis=0)
+        solved = np.linalg.lstsq(part / size, np.ones(len(taken)), rcond=None)[0] / size
+        if (solved >= 0).all():
+            found[used] = solved
+            break
+        del used[int((solved * size).argmin())]
+    return found
+
+
+def fitted(samples: Sequence[Sample], step: float) -> tuple[dict[str, float], npt.NDArray[np.float64]]:
+    """A kernel's line of the table, and the relative error of each sample."""
+    names = ("calls", *COUNTS.get(samples[0].kernel, _OTHER))
+    columns = np.array([[getattr(s.work, name) for name in names] for s in samples], float)
+    taken = np.array([s.cycles for s in samples], float)
+    found = fit(columns, np.maximum(taken - step, 1.0))
+    line = {name: float(f"{each:.3g}") for name, each in zip(names, found, strict=True) if each > 0}
+    costs = np.array([line.get(name, 0.0) for name in names])
+    return line, (columns @ costs + step) / taken - 1
 
 
 def main() -> None:
     ask = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ask.add_argument("--board", default="rp2040")
+    ask.add_argument("--boxes", type=int, default=8, help="random boxes of each kernel call")
     ask.add_argument("models", nargs="*", type=Path)
     args = ask.parse_args()
-    by_kind: dict[str, list[tuple[Work, int]]] = {}
+    board = boards.load(args.board)
+    samples: list[Sample] = []
     totals = []
     for path in args.models or sorted(ZOO.glob("*/*.tflite")):
-        samples, predicted, measured = measure(path, args.board)
+        found, predicted, measured = measure(path, board, args.boxes)
+        samples += found
         totals.append((path.stem, predicted, measured))
-        for kind, work, cycles in samples:
-            by_kind.setdefault(kind, []).append((work, cycles))
     print("[cost]")
-    for kind, found in sorted(by_kind.items()):
-        per_mac, per_output, worst = fit(found)
-        print(f"{kind} = [{per_mac:.1f}, {per_output:.1f}]  # {len(found)} steps, worst {100 * worst:.0f} % off")
+    for kernel in sorted({s.kernel for s in samples}):
+        mine = [s for s in samples if s.kernel == kernel]
+        line, error = fitted(mine, board.step_cost)
+        off = np.abs(error)
+        text = ", ".join(f"{name} = {each:g}" for name, each in line.items())
+        worst = mine[int(off.argmax())]
+        print(
+            f"{kernel} = {{ {text} }}  # {len(mine)} boxes, median {100 * np.median(off):.1f} %, "
+            f"19 of 20 within {100 * np.quantile(off, 0.95):.1f} %, worst {100 * off.max():.0f} %: {worst}"
+        )
     print(f"\n{'model':28} {'predicted':>12} {'measured':>12} ratio")
     for name, predicted, measured in totals:
-        print(f"{name:28} {predicted:12} {measured:12} {predicted / measured:.2f}")
+        print(f"{name:28} {predicted:12} {measured:12} {predicted / measured:.3f}")
 
 
 if __name__ == "__main__":

@@ -34,10 +34,9 @@ class Region:
 
 @dataclass(frozen=True)
 class Cost:
-    """Predicted work of a kernel, in cycles: for each multiply-accumulate, and for each output element."""
+    """Predicted cycles of a kernel: by what is counted in a box (a field of `hil.plan.records.Work`), for one of it."""
 
-    per_mac: float
-    per_output: float
+    each: tuple[tuple[str, float], ...]
 
 
 @dataclass(frozen=True)
@@ -340,9 +339,13 @@ def _costs(table: _Table) -> tuple[dict[str, Cost], float]:
     for key, value in table.values.items():
         if key == "step":
             continue
-        if not isinstance(value, list) or len(value) != 2 or not all(map(_cycles, value)):
-            table.fail(key, f"expected [cycles per MAC, cycles per output], found {value!r}")
-        costs[key] = Cost(float(value[0]), float(value[1]))
+        if isinstance(value, dict):
+            line = table.need(key)
+            costs[key] = Cost(tuple((count, line.number(count, "a number of cycles")) for count in value))
+        elif isinstance(value, list) and len(value) == 2 and all(map(_cycles, value)):
+            costs[key] = Cost((("macs", float(value[0])), ("outputs", float(value[1]))))
+        else:
+            table.fail(key, f"expected [cycles per MAC, cycles per output] or {{ count = cycles }}, found {value!r}")
     return costs, step
 
 

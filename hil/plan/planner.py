@@ -11,7 +11,7 @@ from hil.model.graph import Graph
 from hil.plan.lower import Job, Lowered, lower
 from hil.plan.memory import Layout, allocate
 from hil.plan.program import Program, Span, Step, encode
-from hil.plan.records import Act, Record
+from hil.plan.records import Act, Record, Work
 from hil.plan.schedule import Schedule, schedule
 
 
@@ -182,13 +182,17 @@ def _idle(records: Sequence[Record]) -> frozenset[str]:
     return frozenset().union(*by_kernel.values())
 
 
-_WEIGHTED = {"conv", "depthwise"}
+_WEIGHTED = {"conv", "conv_partial", "depthwise"}
 """Kernels whose work is multiply-accumulates with weights: what a model's MACs are counted by."""
 
 
 def _check_cost(board: Board, kernel: str) -> None:
     if kernel not in board.costs:
         raise BoardFileError(f"{board.name}.toml: cost.{kernel}: missing; this model needs it")
+    for count, _ in board.costs[kernel].each:
+        if count not in Work._fields:
+            known = ", ".join(Work._fields)
+            raise BoardFileError(f"{board.name}.toml: cost.{kernel}.{count}: nothing is counted by that name ({known})")
 
 
 def _check_edges(graph: Graph, layout: Layout) -> None:

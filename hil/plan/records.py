@@ -9,7 +9,7 @@ import dataclasses
 import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import ClassVar, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -80,12 +80,29 @@ class Extent:
         return inside and (not self.whole_channels or (box.c0, box.c1) == (0, self.channels))
 
 
-@dataclass(frozen=True)
-class Work:
-    """How much a box costs: multiply-accumulates (or elements read, where there are none) and output elements."""
+class Work(NamedTuple):
+    """How much there is to do in a box, counted: a board's cost table says what one of each takes.
+
+    `macs`: multiply-accumulates (or elements read, where there are none); `outputs`: output elements. The others are
+    how often parts of the kernel's C code run. Where a kernel has a quick and a general path, or two kernels share a
+    line of the table, `fast`, `turns` and `runs` are outputs (of convolutions: pairs of them), turns of the inner loop
+    and calls of it on the one, and `slow...` on the other. `gathered` are bytes copied one by one, in `pieces`.
+    """
 
     macs: int
     outputs: int
+    rows: int = 0
+    pixels: int = 0
+    fast: int = 0
+    turns: int = 0
+    runs: int = 0
+    slow: int = 0
+    slow_turns: int = 0
+    slow_runs: int = 0
+    gathered: int = 0
+    pieces: int = 0
+    shifts: int = 0
+    calls: int = 1
 
 
 class Memory:

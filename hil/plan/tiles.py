@@ -55,8 +55,8 @@ class Touch:
 
 def cycles(record: Record, board: Board, box: Box) -> float:
     """What a box costs on one core, by the board's cost table."""
-    cost, work = board.costs[record.COST], record.work(box)
-    return cost.per_mac * work.macs + cost.per_output * work.outputs + board.step_cost
+    work = record.work(box)
+    return sum([each * getattr(work, count) for count, each in board.costs[record.COST].each], board.step_cost)
 
 
 def tile(record: Record, board: Board, cores: int, *, divisible: bool) -> Tiling:

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hil import board
+from hil.board import Cost
 from hil.errors import BoardFileError, DoesNotFit, MalformedModel, UnsupportedModel
 from hil.model import tflite
 from hil.model.graph import Graph
@@ -161,8 +162,8 @@ def test_what_is_predicted() -> None:
     graph = tflite.parse(tiny_model(), "tiny")
     made = plan(graph, PICO)
     assert made.macs == macs(graph) == 8 * 6 + 6 * 4
-    cost = PICO.costs["conv"]
-    assert made.cycles == round(cost.per_mac * 72 + cost.per_output * 10 + 2 * PICO.step_cost)
+    plain = replace(PICO, costs={"conv": Cost((("macs", 6.4), ("outputs", 183.0)))})
+    assert plan(graph, plain).cycles == round(6.4 * 72 + 183.0 * 10 + 2 * PICO.step_cost)
     assert made.arena_bytes == 8 + 6, "input and hidden layer"
     assert made.tightest.operator == "operator 0 FULLY_CONNECTED"
     assert "'hidden'" in made.tightest.tensor
@@ -252,6 +253,12 @@ def test_a_board_without_the_cost_of_a_kernel_is_named() -> None:
     poor = replace(PICO, costs={k: v for k, v in PICO.costs.items() if k != "conv"})
     with pytest.raises(BoardFileError, match=r"^rp2040\.toml: cost\.conv: missing"):
         plan(graph, poor)
+
+
+def test_a_cost_of_what_nobody_counts_is_named() -> None:
+    odd = replace(PICO, costs=PICO.costs | {"conv": Cost((("turns", 1.0), ("bends", 2.0)))})
+    with pytest.raises(BoardFileError, match=r"^rp2040\.toml: cost\.conv\.bends: nothing is counted by that name"):
+        plan(tflite.parse(tiny_model(), "tiny"), odd)
 
 
 def test_damage_is_refused_as_malformed() -> None:

@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from hil.plan.kernels.channels import finish
+from hil.plan.kernels.reach import reach
 from hil.plan.kernels.window import Axis, windows
 from hil.plan.records import Box, Extent, Memory, Record, Ref, Work
 
@@ -61,8 +62,33 @@ class Conv(Record):
         return Extent(self.batch * self.oh, self.oc)
 
     def work(self, box: Box) -> Work:
-        outputs = (box.r1 - box.r0) * self.ow * (box.c1 - box.c0)
-        return Work(outputs * self.kh * self.kw * self.ic // self.groups, outputs)
+        """Counts of the paths that conv.c takes for each pixel: `inside`, `conv_copied` or `outside`.
+
+        `pieces` are those of a copied window; with groups the pixels, at each of which `outside` divides.
+        """
+        rows, count, depth = box.r1 - box.r0, box.c1 - box.c0, self.ic // self.groups
+        pixels, window = rows * self.ow, self.kh * self.kw * depth
+        vertical, horizontal = self.axes()
+        rows_in, whole_rows = reach(vertical, box.r0, box.r1, self.in_rows)
+        columns_in, whole_columns = reach(horizontal, 0, self.ow)
+        plain = self.groups == 1 and self.weight_zp == 0
+        small = plain and window <= _COPIED_WINDOW
+        thin = small and (self.kh - 1) * min(count, _COPIED_WINDOW) * 2 > window
+        direct = plain and self.dilation_h == 1 and self.dilation_w == 1 and not thin
+        inside = whole_rows * whole_columns if direct else 0
+        copied = pixels - inside if small else 0
+        pairs, joined = (count + 1) // 2, self.dilation_w == 1 and self.groups == 1
+        taps = rows_in * columns_in - inside * self.kh * self.kw
+        pieces = rows_in * self.ow - inside * self.kh if joined else taps
+        slow = 0 if small else count
+        return Work(
+            macs=pixels * count * window, outputs=pixels * count, rows=rows, pixels=pixels,
+            fast=(inside + copied) * pairs,
+            turns=(inside + copied) * pairs * window,
+            runs=(inside * self.kh + copied) * pairs,
+            slow=(pixels - inside) * slow, slow_turns=taps * depth * slow, slow_runs=pieces * slow,
+            gathered=copied * window, pieces=pieces if small else pixels if self.groups > 1 else 0,
+        )  # fmt: skip
 
     def idle(self) -> frozenset[str]:
         """Only small windows that may be cut by a border or have several rows are copied (see conv.c)."""

@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from hil.plan.arithmetic import wrap32
+from hil.plan.kernels.reach import reach
 from hil.plan.kernels.window import Axis, windows
 from hil.plan.records import Box, Extent, Memory, Record, Ref, Work
 
@@ -22,7 +23,7 @@ class ConvPartial(Record):
     """
 
     KIND: ClassVar[int] = 18
-    COST: ClassVar[str] = "conv"
+    COST: ClassVar[str] = "conv_partial"
     NAME: ClassVar[str] = "conv_partial"
 
     input: Ref
@@ -52,8 +53,19 @@ class ConvPartial(Record):
         return Extent(self.batch * self.oh, self.oc)
 
     def work(self, box: Box) -> Work:
-        outputs = (box.r1 - box.r0) * self.ow * (box.c1 - box.c0)
-        return Work(outputs * self.kh * self.kw * self.ic, outputs)
+        """Counts of the two paths of conv_partial.c: `inside`, two channels at a time, and `any`."""
+        rows, count = box.r1 - box.r0, box.c1 - box.c0
+        pixels, taps = rows * self.ow, self.kh * self.kw
+        vertical, horizontal = self.axes()
+        whole_rows = reach(vertical, box.r0, box.r1, self.in_rows)[1]
+        direct = self.dilation_h == 1 and self.dilation_w == 1
+        inside = whole_rows * reach(horizontal, 0, self.ow)[1] if direct else 0
+        fast, slow = inside * ((count + 1) // 2), (pixels - inside) * count
+        return Work(
+            macs=pixels * count * taps * self.ic, outputs=pixels * count, rows=rows, pixels=pixels,
+            fast=fast, turns=fast * taps * self.ic, runs=fast * self.kh,
+            slow=slow, slow_turns=slow * taps * self.ic, slow_runs=slow * taps,
+        )  # fmt: skip
 
     def axes(self) -> tuple[Axis, Axis]:
         """The window's vertical and horizontal walk."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -9,7 +10,10 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from hil.plan.records import Box, Extent, Memory, Record, Ref, Work
+from hil.plan.records import Blob, Box, Extent, Memory, Record, Ref, Work
+
+_LEAST_WORDS = 8
+"""Bytes of a run from which on copy.c looks for words."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +40,27 @@ class Copy(Record):
         return Extent(self.dims[0], self.dims[-1])
 
     def work(self, box: Box) -> Work:
-        inner = int(np.prod(self.dims[1:-1], dtype=np.int64))
-        return Work(0, (box.r1 - box.r0) * (box.c1 - box.c0) * inner)
+        """Counts as copy.c moves: four words at a time where both sides are aligned alike (`turns`), then single ones
+        (`slow_turns`); else bytes (`gathered`), or units that do not lie one after the other (`slow`).
+        """
+        first, *outer = joined((box.r1 - box.r0, *self.dims[1:-1], box.c1 - box.c0), self.in_strides, self.out_strides)
+        runs = math.prod(axis[0] for axis in outer)
+        moved = Work(0, first[0] * runs, runs=runs)
+        if first[1:] != (1, 1):
+            return moved._replace(slow=moved.outputs)
+        if self.unit == 4:
+            return moved._replace(turns=first[0] // 4 * runs, slow_turns=first[0] % 4 * runs)
+        if first[0] < _LEAST_WORDS:
+            return moved._replace(gathered=moved.outputs)
+        start = self.start + box.r0 * self.in_strides[0] + box.c0 * self.in_strides[-1] + _place(self.input)
+        end = box.r0 * self.out_strides[0] + box.c0 * self.out_strides[-1] + _place(self.out)
+        alike = _alike(start - end, [(count, a - b) for count, a, b in outer])
+        words = (
+            max(0, (first[0] - (-end % 4)) // 4) if all(b % 4 == 0 for _, _, b in outer) else (first[0] - 3) // 4 + 1
+        )
+        return moved._replace(
+            turns=alike * (words // 4), slow_turns=alike * (words % 4), gathered=moved.outputs - alike * words * 4
+        )
 
     def run(self, memory: Memory, box: Box) -> None:
         ranges = [range(box.r0, box.r1), *map(range, self.dims[1:-1]), range(box.c0, box.c1)]
@@ -64,11 +87,49 @@ class Fill(Record):
         return Extent(self.rows, self.channels)
 
     def work(self, box: Box) -> Work:
-        return Work(0, (box.r1 - box.r0) * (box.c1 - box.c0))
+        """Words are `fast`, single bytes `slow_runs`, the runs of both `pieces`."""
+        rows, count = box.r1 - box.r0, box.c1 - box.c0
+        outputs = rows * count
+        if count == self.channels:
+            rows, count = 1, outputs
+        start = _place(self.out) + box.r0 * self.channels + box.c0
+        before = [-(start + k * self.channels) % 4 for k in range(min(rows, 4))]  # bytes up to the first word
+        words = sum(max(0, count - skip) // 4 * ((rows + 3 - k) // 4) for k, skip in enumerate(before))
+        return Work(0, outputs, fast=words, slow_runs=outputs - 4 * words, pieces=rows)
 
     def run(self, memory: Memory, box: Box) -> None:
         out = memory.view(self.out, self.rows * self.channels, "int8").reshape(self.rows, self.channels)
         out[box.r0 : box.r1, box.c0 : box.c1] = self.value
+
+
+def joined(counts: Sequence[int], in_strides: Sequence[int], out_strides: Sequence[int]) -> list[tuple[int, int, int]]:
+    """(count, stride in, stride out), innermost first: neighbouring axes that lie one after the other are one."""
+    axes = [(counts[-1], in_strides[-1], out_strides[-1])]
+    for count, a, b in reversed(list(zip(counts[:-1], in_strides[:-1], out_strides[:-1], strict=True))):
+        inner = axes[-1]
+        if count == 1:
+            continue
+        if inner[0] == 1:
+            axes[-1] = (count, a, b)
+        elif (a, b) == (inner[1] * inner[0], inner[2] * inner[0]):
+            axes[-1] = (inner[0] * count, inner[1], inner[2])
+        else:
+            axes.append((count, a, b))
+    return axes
+
+
+def _place(ref: Ref) -> int:
+    """An offset, as far as it is known; before that tensors count as aligned."""
+    return 0 if isinstance(ref, Blob) else ref.offset
+
+
+def _alike(start: int, axes: Sequence[tuple[int, int]]) -> int:
+    """At how many places of the axes (count, stride) `start` and the strides add up to a multiple of 4."""
+    found = [int(k == start % 4) for k in range(4)]
+    for count, stride in axes:
+        hits = [(count - k + 3) // 4 for k in range(4)]  # indices that are k modulo 4
+        found = [sum(found[(k - stride * i) % 4] * hits[i] for i in range(4)) for k in range(4)]
+    return found[0]
 
 
 def _places(ranges: Sequence[range], strides: Sequence[int]) -> npt.NDArray[np.int64]:

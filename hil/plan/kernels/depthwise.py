@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from hil.plan.kernels.channels import finish
+from hil.plan.kernels.reach import reach
 from hil.plan.kernels.window import Axis, windows
 from hil.plan.records import Box, Extent, Memory, Record, Ref, Work
 
@@ -53,8 +54,23 @@ class Depthwise(Record):
         return Extent(self.batch * self.oh, self.oc)
 
     def work(self, box: Box) -> Work:
-        outputs = (box.r1 - box.r0) * self.ow * (box.c1 - box.c0)
-        return Work(outputs * self.kh * self.kw, outputs)
+        """Pixels whose window is three by three and lies inside are `fast`; see depthwise.c. `pieces` divide."""
+        rows, count, taps = box.r1 - box.r0, box.c1 - box.c0, self.kh * self.kw
+        pixels = rows * self.ow
+        vertical, horizontal = self.axes()
+        rows_in, whole_rows = reach(vertical, box.r0, box.r1)
+        columns_in, whole_columns = reach(horizontal, 0, self.ow)
+        near = self.ic == self.oc and self.kh == 3 and self.kw == 3 and self.dilation_h == 1 and self.dilation_w == 1
+        fast = whole_rows * whole_columns if near else 0
+        runs, turns = count * (rows_in * self.ow - fast * self.kh), count * (rows_in * columns_in - fast * taps)
+        even = self.dilation_w * self.ic == self.oc  # one step for input and weights: the quicker of the two loops
+        return Work(
+            macs=pixels * count * taps, outputs=pixels * count, rows=rows, pixels=pixels,
+            fast=fast * count, slow=(pixels - fast) * count,
+            runs=0 if even else runs, turns=0 if even else turns,
+            slow_runs=runs if even else 0, slow_turns=turns if even else 0,
+            pieces=pixels - fast if self.ic != self.oc else 0,
+        )  # fmt: skip
 
     def axes(self) -> tuple[Axis, Axis]:
         """The window's vertical and horizontal walk."""

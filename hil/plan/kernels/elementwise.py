@@ -24,6 +24,15 @@ def offsets(dims: tuple[int, ...], strides: tuple[int, ...], rows: Int64s) -> In
     return at
 
 
+def divisions(dims: tuple[int, ...], first: int, end: int) -> int:
+    """How many divisions `hil_row_offset` needs to find the rows [first, end)."""
+    inner, found = 1, 0
+    for size in reversed(dims):
+        inner *= size
+        found += max(0, end - max(first, inner))
+    return found
+
+
 @dataclass(frozen=True)
 class Pair(Record):
     """Two int8 inputs, each repeated along any dimension: element (row, x, c) of the output takes each input at the
@@ -54,7 +63,14 @@ class Pair(Record):
         return Extent(math.prod(self.dims), self.channels)
 
     def work(self, box: Box) -> Work:
-        return Work(0, (box.r1 - box.r0) * self.width * (box.c1 - box.c0))
+        rows, count = box.r1 - box.r0, box.c1 - box.c0
+        joined = (
+            count == self.channels and self.a_width == count * self.a_channel and self.b_width == count * self.b_channel
+        )
+        return Work(
+            0, rows * self.width * count, rows=rows, runs=rows if joined else rows * self.width,
+            pieces=divisions(self.dims, box.r0, box.r1),
+        )  # fmt: skip
 
     def may_overwrite(self) -> tuple[Ref, ...]:
         """Inputs that are not repeated, unless the other one reads the same tensor in another order."""
@@ -117,6 +133,12 @@ class Add(Pair):
     shift: int
     sign: int
 
+    def work(self, box: Box) -> Work:
+        """An addition is `fast`; each shift to the right takes longer than none."""
+        work = super().work(box)
+        shifts = (self.a_shift < 0) + (self.b_shift < 0) + (self.shift < 0)
+        return work._replace(fast=work.outputs, shifts=shifts * work.outputs)
+
     def combine(self, a: Int64s, b: Int64s) -> Int64s:
         total = requantise(a << LEFT_SHIFT, self.a_multiplier, self.a_shift)
         total += self.sign * requantise(b << LEFT_SHIFT, self.b_multiplier, self.b_shift)
@@ -132,6 +154,11 @@ class Mul(Pair):
 
     multiplier: int
     shift: int
+
+    def work(self, box: Box) -> Work:
+        """A product is `slow`."""
+        work = super().work(box)
+        return work._replace(slow=work.outputs)
 
     def combine(self, a: Int64s, b: Int64s) -> Int64s:
         return requantise(a * b, self.multiplier, self.shift)

@@ -35,7 +35,8 @@ class Finish(Record):
         return Extent(self.rows, self.channels)
 
     def work(self, box: Box) -> Work:
-        return Work(0, (box.r1 - box.r0) * self.width * (box.c1 - box.c0))
+        pixels = (box.r1 - box.r0) * self.width
+        return Work(0, pixels * (box.c1 - box.c0), pixels=pixels)
 
     def run(self, memory: Memory, box: Box) -> None:
         shape, count = (self.rows, self.width, self.channels), self.rows * self.width * self.channels

@@ -26,7 +26,8 @@ class Lookup(Record):
         return Extent(self.rows, self.channels)
 
     def work(self, box: Box) -> Work:
-        return Work(0, (box.r1 - box.r0) * (box.c1 - box.c0))
+        rows, count = box.r1 - box.r0, box.c1 - box.c0
+        return Work(0, rows * count, runs=1 if count == self.channels else rows)
 
     def may_overwrite(self) -> tuple[Ref, ...]:
         return (self.input,)

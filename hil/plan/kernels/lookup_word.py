@@ -29,7 +29,8 @@ class LookupWord(Record):
         return Extent(self.rows, self.channels)
 
     def work(self, box: Box) -> Work:
-        return Work(0, (box.r1 - box.r0) * (box.c1 - box.c0))
+        rows, count = box.r1 - box.r0, box.c1 - box.c0
+        return Work(0, rows * count, runs=1 if count == self.channels else rows)
 
     def run(self, memory: Memory, box: Box) -> None:
         shape, count = (self.rows, self.channels), self.rows * self.channels

@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from hil.plan.arithmetic import INT8_MAX, INT8_MIN, requantise, wrap32
-from hil.plan.kernels.elementwise import offsets
+from hil.plan.kernels.elementwise import divisions, offsets
 from hil.plan.records import Box, Extent, Memory, Record, Ref, Work
 
 
@@ -45,8 +45,15 @@ class Mean(Record):
         return Extent(math.prod(self.dims), self.channels)
 
     def work(self, box: Box) -> Work:
-        outputs = (box.r1 - box.r0) * self.width * (box.c1 - box.c0)
-        return Work(outputs * math.prod(self.reduced) * self.run_length, outputs)
+        rows = box.r1 - box.r0
+        outputs = rows * self.width * (box.c1 - box.c0)
+        runs = outputs * math.prod(self.reduced)
+        turns = runs * self.run_length
+        outer = math.prod(self.reduced)
+        return Work(
+            turns, outputs, rows=rows, pixels=rows * self.width, turns=turns, runs=runs,
+            pieces=divisions(self.dims, box.r0, box.r1) + outputs * divisions(self.reduced, 0, outer),
+        )  # fmt: skip
 
     def run(self, memory: Memory, box: Box) -> None:
         rows, count = math.prod(self.dims), math.prod(self.reduced)

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hil.plan.arithmetic import INT8_MIN, Int64s
+from hil.plan.kernels.reach import reach
 from hil.plan.kernels.window import Axis, windows
 from hil.plan.records import Box, Extent, Memory, Record, Ref, Work
 
@@ -24,6 +25,7 @@ class Pool(Record):
     """
 
     COST: ClassVar[str] = "pool"
+    AVERAGES: ClassVar[bool]
 
     input: Ref
     out: Ref
@@ -48,8 +50,16 @@ class Pool(Record):
         return Extent(self.batch * self.oh, self.channels)
 
     def work(self, box: Box) -> Work:
-        outputs = (box.r1 - box.r0) * self.ow * (box.c1 - box.c0)
-        return Work(outputs * self.kh * self.kw, outputs)
+        """An average's outputs are `fast`, a maximum's `slow`."""
+        rows, count = box.r1 - box.r0, box.c1 - box.c0
+        pixels = rows * self.ow
+        vertical, horizontal = self.axes()
+        rows_in, columns_in = reach(vertical, box.r0, box.r1)[0], reach(horizontal, 0, self.ow)[0]
+        outputs, runs, turns = pixels * count, rows_in * self.ow * count, rows_in * columns_in * count
+        macs = outputs * self.kh * self.kw
+        if self.AVERAGES:
+            return Work(macs, outputs, rows, pixels, fast=outputs, turns=turns, runs=runs)
+        return Work(macs, outputs, rows, pixels, slow=outputs, slow_turns=turns, slow_runs=runs)
 
     def axes(self) -> tuple[Axis, Axis]:
         """The window's vertical and horizontal walk."""
@@ -79,6 +89,7 @@ class PoolAverage(Pool):
 
     KIND: ClassVar[int] = 3
     NAME: ClassVar[str] = "pool_average"
+    AVERAGES: ClassVar[bool] = True
 
     def combine(self, values: Int64s, inside: npt.NDArray[np.bool_]) -> Int64s:
         total, count = values.sum(axis=0, where=inside), inside.sum(axis=0)
@@ -92,6 +103,7 @@ class PoolMax(Pool):
 
     KIND: ClassVar[int] = 4
     NAME: ClassVar[str] = "pool_max"
+    AVERAGES: ClassVar[bool] = False
 
     def combine(self, values: Int64s, inside: npt.NDArray[np.bool_]) -> Int64s:
         largest: Int64s = np.where(inside, values, INT8_MIN).max(axis=0)

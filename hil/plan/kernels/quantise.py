@@ -37,7 +37,7 @@ class Quantise(Record):
         return Extent(self.rows, self.channels)
 
     def work(self, box: Box) -> Work:
-        return Work(0, (box.r1 - box.r0) * (box.c1 - box.c0))
+        return Work(0, (box.r1 - box.r0) * (box.c1 - box.c0), rows=box.r1 - box.r0)
 
     def run(self, memory: Memory, box: Box) -> None:
         shape, count = (self.rows, self.channels), self.rows * self.channels

@@ -39,7 +39,7 @@ class SoftmaxFloat(Record):
         return Extent(self.rows, self.channels, whole_channels=True)
 
     def work(self, box: Box) -> Work:
-        return Work(0, (box.r1 - box.r0) * (box.c1 - box.c0))
+        return Work(0, (box.r1 - box.r0) * (box.c1 - box.c0), rows=box.r1 - box.r0)
 
     def may_overwrite(self) -> tuple[Ref, ...]:
         return (self.input,)
@@ -69,7 +69,7 @@ class LogSoftmaxFloat(Record):
         return Extent(self.rows, self.channels, whole_channels=True)
 
     def work(self, box: Box) -> Work:
-        return Work(0, (box.r1 - box.r0) * (box.c1 - box.c0))
+        return Work(0, (box.r1 - box.r0) * (box.c1 - box.c0), rows=box.r1 - box.r0)
 
     def may_overwrite(self) -> tuple[Ref, ...]:
         return (self.input,)
