@@ -14,6 +14,8 @@ from hil.plan.records import Act, Arena, Blob, Const, Ref
 ALIGN = 4
 _SHUFFLES = 200
 """Orders tried beyond the plain ones, when none of those reaches the lower bound."""
+_EFFORT = 2_000_000
+"""Pairs of storages compared at most, so that many of them do not take for ever."""
 
 
 @dataclass
@@ -60,6 +62,24 @@ def allocate(graph: Graph, lowered: Lowered, *, in_place: bool = True) -> Layout
     offsets = {t: places[id(storages[names.get(t, t)])] for t in _activations(graph, constants)}
     total = max((places[id(s)] + s.size for s in groups), default=0)
     return Layout(total, offsets, constants, live, bound)
+
+
+@dataclass(frozen=True)
+class Lifetime:
+    """Bytes that must stay from `first` to `last`, both included, in any unit of time."""
+
+    size: int
+    first: int
+    last: int
+
+
+def pack(lifetimes: Sequence[Lifetime]) -> tuple[tuple[int, ...], int, int]:
+    """Offsets of storages, the bytes of all, and the most that are alive at once. Deterministic."""
+    groups = [_Storage(life.size, life.first, life.last) for life in lifetimes]
+    bound = _bound(dict(enumerate(groups)))
+    places = _search(groups, bound)
+    total = max((places[id(s)] + s.size for s in groups), default=0)
+    return tuple(places[id(s)] for s in groups), total, bound
 
 
 def _activations(graph: Graph, constants: Mapping[int, bytes]) -> list[int]:
@@ -176,7 +196,8 @@ def _search(groups: Sequence[_Storage], bound: int) -> dict[int, int]:
     ]
     rng = random.Random(0)
     best, best_size, best_order = {}, None, size_first
-    for attempt in range(len(orders) + _SHUFFLES):
+    shuffles = min(_SHUFFLES, _EFFORT // (1 + len(groups) ** 2))
+    for attempt in range(len(orders) + shuffles):
         order = orders[attempt] if attempt < len(orders) else _swapped(best_order, rng)
         offsets = _first_fit(order)
         size = max((_up(offsets[id(s)] + s.size) for s in groups), default=0)

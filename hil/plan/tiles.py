@@ -59,14 +59,16 @@ def cycles(record: Record, board: Board, box: Box) -> float:
     return sum([each * getattr(work, count) for count, each in board.costs[record.COST].each], board.step_cost)
 
 
-def tile(record: Record, board: Board, cores: int, *, divisible: bool) -> Tiling:
-    """The fastest tiling of a call over up to `cores` cores; one share on core 0 where more would not pay.
+def tile(record: Record, board: Board, cores: int, *, divisible: bool, of: Box | None = None) -> Tiling:
+    """The fastest tiling of a call, or of box `of` of it, over up to `cores` cores; one share on core 0 where more would
+    not pay.
 
     `divisible`: whether shares may run side by side at all (not where an output overwrites an input of another size).
     """
     extent = record.extent()
-    whole = cycles(record, board, extent.whole())
-    best = Tiling((Tile(0, extent.whole()),), whole, whole)
+    box = of or extent.whole()
+    whole = cycles(record, board, box)
+    best = Tiling((Tile(0, box),), whole, whole)
     if cores == 1 or not divisible:
         return best
     for across in range(1, cores + 1):
@@ -74,14 +76,14 @@ def tile(record: Record, board: Board, cores: int, *, divisible: bool) -> Tiling
         if across > 1 and extent.whole_channels:
             break
         boxes = [
-            Box(r0, r1, c0, c1)
-            for r0, r1 in _parts(extent.rows, down, 1)
-            for c0, c1 in _parts(extent.channels, across, _GRAIN)
+            Box(box.r0 + r0, box.r0 + r1, box.c0 + c0, box.c0 + c1)
+            for r0, r1 in _parts(box.r1 - box.r0, down, 1)
+            for c0, c1 in _parts(box.c1 - box.c0, across, _GRAIN)
         ]
-        slowest = max(cycles(record, board, box) for box in boxes)
+        slowest = max(cycles(record, board, part) for part in boxes)
         # Every share meets the others once more than a call on one core would.
         if len(boxes) > 1 and slowest + board.step_cost < best.slowest:
-            best = Tiling(tuple(Tile(core, box) for core, box in enumerate(boxes)), whole, slowest)
+            best = Tiling(tuple(Tile(core, part) for core, part in enumerate(boxes)), whole, slowest)
     return best
 
 

@@ -1,0 +1,91 @@
+"""Where a node's storages lie in its arena."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from hil.plan.memory import Lifetime, pack
+from hil.plan.records import Act
+from hil.plan.split.nodes import Call, Node
+
+_ALIGN = 4
+
+
+@dataclass(frozen=True)
+class Arrangement:
+    """Offsets by storage number; storages that nothing uses have none. `live`: the most bytes alive at once."""
+
+    offsets: Mapping[int, int]
+    bytes: int
+    live: int
+
+
+def arrange(node: Node, *, keep_inputs: bool = False) -> Arrangement:
+    """Give every storage its offset. `keep_inputs`: what the host writes is still there after the run."""
+    heirs = _in_place(node, keep_inputs)
+    lives: dict[int, Lifetime] = {}
+    for number, use in enumerate(node.uses):
+        if use is None:
+            continue
+        last = node.tick + 1 if keep_inputs and use.first < 0 else use.last
+        life = Lifetime(_up(node.storages[number].bytes), use.first, last)
+        root = _root(number, heirs)
+        before = lives.get(root)
+        if before is not None:
+            life = Lifetime(max(before.size, life.size), min(before.first, life.first), max(before.last, life.last))
+        lives[root] = life
+    roots = list(lives)
+    places, total, live = pack([lives[root] for root in roots])
+    found = dict(zip(roots, places, strict=True))
+    offsets = {n: found[_root(n, heirs)] for n, use in enumerate(node.uses) if use is not None}
+    return Arrangement(offsets, total, live)
+
+
+def _up(size: int) -> int:
+    return -(-size // _ALIGN) * _ALIGN
+
+
+def _root(number: int, heirs: Mapping[int, int]) -> int:
+    while number in heirs:
+        number = heirs[number]
+    return number
+
+
+def _in_place(node: Node, keep_inputs: bool) -> dict[int, int]:
+    """Storages that take over the bytes of an input of theirs, which nobody else reads and which ends with them."""
+    ticks = _ticks(node)
+    heirs: dict[int, int] = {}
+    for index, record in enumerate(node.records):
+        target = record.target
+        if index not in ticks or not isinstance(target, Act):
+            continue
+        first, last = ticks[index]
+        for ref in record.may_overwrite():
+            if not isinstance(ref, Act) or ref.tensor == target.tensor or ref.offset != target.offset:
+                continue
+            source, use, made = node.storages[ref.tensor], node.uses[ref.tensor], node.uses[target.tensor]
+            out = node.storages[target.tensor]
+            if (
+                use is not None
+                and made is not None
+                and not (source.ring or out.ring)
+                and source.bytes == out.bytes
+                and use.readers == {index}
+                and use.last == last
+                and made.first == first
+                and not (keep_inputs and use.first < 0)
+                and target.tensor not in heirs
+            ):
+                heirs[target.tensor] = ref.tensor
+                break
+    return heirs
+
+
+def _ticks(node: Node) -> dict[int, tuple[int, int]]:
+    """First and last tick of each record's calls."""
+    found: dict[int, tuple[int, int]] = {}
+    for tick, action in node.ticked():
+        if isinstance(action, Call):
+            found[action.record] = (found.get(action.record, (tick, tick))[0], tick)
+    return found

@@ -1,0 +1,252 @@
+"""What a unit costs every node, estimated: fast enough to be asked some thousand times while a division is sought."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from hil.board import Board
+from hil.plan.records import Box
+from hil.plan.split.geometry import View, covers, hull, intersection
+from hil.plan.split.operations import Convolution, Elementwise, Operation
+from hil.plan.split.strips import Stripper, boxes_for
+from hil.plan.split.units import Boxes, Partial, Unit
+from hil.plan.tiles import cycles
+from hil.wire import Wire
+
+Owners = tuple[tuple[int, Box], ...]
+"""Who has which part of a tensor; parts do not overlap."""
+
+FRAME_BYTES = 512
+FRAME_OVERHEAD = 44
+"""Header, CRC, stuffing and delimiters of a frame."""
+_HANDSHAKES = 3.0
+"""Ways of a small frame through the network for each exchange: credit, data, acknowledgement."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """A node as the planner sees it: its board, and what of its memory a plan may take, in bytes."""
+
+    board: Board
+    cores: int
+    ram: int
+    flash: int
+
+    def microseconds(self, count: float) -> float:
+        return count * 1e6 / self.board.clock_hz
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Of one unit, for each node: microseconds, bytes. `microseconds` and `wire` are of the whole cluster."""
+
+    compute: tuple[float, ...]
+    ram: tuple[int, ...]
+    flash: tuple[int, ...]
+    received: tuple[int, ...]
+    wire: float
+    owners: Owners
+
+    @property
+    def microseconds(self) -> float:
+        return max(self.compute, default=0.0) + self.wire
+
+
+class Estimator:
+    """Estimates units of one model on given nodes."""
+
+    def __init__(self, targets: Sequence[Target], wire: Wire, views: Mapping[int, View]) -> None:
+        self.targets = tuple(targets)
+        self.wire = wire
+        self._views = views
+        self._kept: dict[tuple[tuple[int, ...], int, int], Mapping[int, int]] = {}
+        self._cost = lru_cache(maxsize=200_000)(self._cost_of)
+        self._operations: dict[int, Operation] = {}
+
+    def unit(self, unit: Unit, tensor: int | None, owners: Owners) -> Estimate:
+        """One unit. `tensor` is what it reads of units before, and who has it; None where it reads the model's input."""
+        if isinstance(unit, Boxes):
+            return self._boxes(unit, tensor, owners)
+        return self._partial(unit, tensor, owners)
+
+    # -- pieces ----------------------------------------------------------------------------------------------------
+
+    def _cost_of(self, operation: int, board: int, box: Box) -> float:
+        """Cycles of a box of a call on one core."""
+        found = self._operations[operation]
+        counted = found.rows_of(box) if isinstance(found, Elementwise) else box
+        if not (found.by_rows or found.by_channels):
+            counted = found.record.extent().whole()
+        return cycles(found.record, self.targets[board].board, counted)
+
+    def cost(self, operation: Operation, node: int, box: Box, strips: int = 1) -> float:
+        """Microseconds of a box of a call, in `strips` steps, with the cores of the node."""
+        self._operations[operation.index] = operation
+        target = self.targets[node]
+        first = next(k for k, other in enumerate(self.targets) if other.board is target.board)
+        spent = self._cost(operation.index, first, box) / target.cores
+        return target.microseconds(spent + (strips - 1) * target.board.step_cost)
+
+    def kept(self, group: Sequence[Operation], first: int, end: int) -> Mapping[int, int]:
+        """Rows of line buffers; the first few rows of a strip tell."""
+        key = (tuple(op.index for op in group), first, min(end, first + 6))
+        if key not in self._kept:
+            stripper = Stripper(group)
+            for row in range(first, key[2]):
+                stripper.rows(row, row + 1)
+            self._kept[key] = dict(stripper.kept)
+        return self._kept[key]
+
+    def _needs(self, unit: Unit, node: int, boxes: Mapping[int, Box]) -> dict[int, Box]:
+        """What a node needs of tensors that the unit does not make, by tensor."""
+        inside = {op.out.tensor for op in unit.group}
+        found: dict[int, Box] = {}
+        for op in unit.group:
+            box = boxes.get(op.out.tensor)
+            if box is None:
+                continue
+            needs = op.needs(box)
+            for position, operand in enumerate(op.inputs):
+                if operand.tensor in inside:
+                    continue
+                view = self._views[operand.tensor]
+                need = needs[position] if view == operand.view else view.whole
+                if isinstance(unit, Partial) and op is unit.group[-1]:
+                    need = Box(need.r0, need.r1, *unit.parts[node])
+                found[operand.tensor] = hull([need, found.get(operand.tensor, need)])
+        return found
+
+    def _sources(
+        self, needs: Sequence[Mapping[int, Box]], tensor: int | None, owners: Owners
+    ) -> tuple[list[int], list[int], list[int], float]:
+        """Bytes of each node's inputs in RAM, received, and sent; and the time of bringing them."""
+        count = len(self.targets)
+        ram, received, sent = [0] * count, [0] * count, [0] * count
+        multicast: dict[tuple[int, Box], set[int]] = {}
+        for node in range(count):
+            for name, need in needs[node].items():
+                view = self._views[name]
+                if name != tensor:
+                    ram[node] += view.bytes_of(need)
+                    continue
+                own = [box for owner, box in owners if owner == node]
+                whole = hull([need, *own]) if own and own[0].c1 - own[0].c0 == need.c1 - need.c0 else need
+                ram[node] += view.bytes_of(whole) + sum(view.bytes_of(b) for b in own if not covers(whole, b))
+                for owner, box in owners:
+                    part = intersection(need, box)
+                    if owner != node and part is not None:
+                        received[node] += view.bytes_of(part)
+                        multicast.setdefault((owner, part), set()).add(node)
+            if tensor is not None and tensor not in needs[node]:
+                ram[node] += sum(self._views[tensor].bytes_of(box) for owner, box in owners if owner == node)
+        for owner, part in multicast:
+            assert tensor is not None
+            sent[owner] += self._views[tensor].bytes_of(part)
+        return ram, received, sent, self.exchange(received, sent)
+
+    def exchange(self, received: Sequence[int], sent: Sequence[int]) -> float:
+        """Microseconds of an exchange in which nodes receive and send these bytes."""
+        busiest = max([*received, *sent], default=0)
+        if not busiest:
+            return 0.0
+        frames = -(-busiest // FRAME_BYTES)
+        small = FRAME_OVERHEAD * self.wire.byte_us
+        line = (busiest + frames * FRAME_OVERHEAD) * self.wire.byte_us
+        return line + _HANDSHAKES * (self.wire.delay_us + 2 * small)
+
+    # -- units -----------------------------------------------------------------------------------------------------
+
+    def _boxes(self, unit: Boxes, tensor: int | None, owners: Owners) -> Estimate:
+        count = len(self.targets)
+        compute, flash, made = [0.0] * count, [0] * count, []
+        last = unit.group[-1]
+        needs: list[Mapping[int, Box]] = []
+        work = [0] * count
+        for node in range(count):
+            boxes = unit.boxes[node] or {}
+            needs.append(self._needs(unit, node, boxes))
+            if not boxes:
+                continue
+            final = boxes[last.out.tensor]
+            strips = final.r1 - final.r0 if len(unit.group) > 1 else 1
+            kept = self.kept(unit.group, final.r0, final.r1) if len(unit.group) > 1 else {}
+            for op in unit.group:
+                box = boxes[op.out.tensor]
+                compute[node] += self.cost(op, node, box, strips)
+                flash[node] += op.constants(box)
+                rows = box.r1 - box.r0
+                if op is not last and self._ringed(op, unit.group):
+                    rows = min(rows, kept.get(op.out.tensor, rows))
+                if op is not last or not self._over(op, unit.group, needs[node]):
+                    work[node] += op.out.view.bytes_of(Box(0, rows, box.c0, box.c1))
+            made.append((node, final))
+        ram, received, _, wire = self._sources(needs, tensor, owners)
+        total = tuple(a + b for a, b in zip(ram, work, strict=True))
+        return Estimate(tuple(compute), total, tuple(flash), tuple(received), wire, tuple(made))
+
+    @staticmethod
+    def _ringed(op: Operation, group: Sequence[Operation]) -> bool:
+        readers = [r for r in group if any(operand.tensor == op.out.tensor for operand in r.inputs)]
+        return op.rings and all(r.rings for r in readers)
+
+    @staticmethod
+    def _over(op: Operation, group: Sequence[Operation], needs: Mapping[int, Box]) -> bool:
+        """Whether a call writes in the place of what it reads from inside its group."""
+        inside = {other.out.tensor for other in group}
+        return isinstance(op, Elementwise) and any(operand.tensor in inside for operand in op.inputs)
+
+    def _partial(self, unit: Partial, tensor: int | None, owners: Owners) -> Estimate:
+        count = len(self.targets)
+        convolution = unit.group[-1]
+        assert isinstance(convolution, Convolution)
+        view = convolution.out.view
+        sums = View(view.rows, view.width, view.channels, 4)
+        compute, flash, work = [0.0] * count, [0] * count, [0] * count
+        needs: list[Mapping[int, Box]] = []
+        for node in range(count):
+            first, end = unit.parts[node]
+            if first == end:
+                needs.append({})
+                continue
+            need = convolution.needs(view.whole)[0]
+            boxes = {convolution.out.tensor: view.whole}
+            if len(unit.group) > 1:
+                boxes |= boxes_for(unit.group[:-1], Box(need.r0, need.r1, first, end))
+            needs.append(self._needs(unit, node, boxes))
+            kept = self.kept(unit.group, 0, view.rows) if len(unit.group) > 1 else {}
+            strips = view.rows if len(unit.group) > 1 else count
+            for op in unit.group[:-1]:
+                box = boxes[op.out.tensor]
+                compute[node] += self.cost(op, node, box, strips)
+                flash[node] += op.constants(box)
+                rows = min(box.r1, kept.get(op.out.tensor, box.r1)) if self._ringed(op, unit.group) else box.r1
+                work[node] += op.out.view.bytes_of(Box(0, rows, box.c0, box.c1))
+            share = (end - first) / convolution.inputs[0].view.channels
+            compute[node] += self.cost(convolution, node, view.whole, strips) * share
+            flash[node] += convolution.partial_constants(end - first)
+            work[node] += self._sum_bytes(unit, node, sums)
+        ram, received, sent, wire = self._sources(needs, tensor, owners)
+        working = [node for node in range(count) if unit.parts[node][0] < unit.parts[node][1]]
+        piece = [sums.bytes_of(Box(r0, r1, 0, view.channels)) for r0, r1 in unit.rows]
+        if len(working) > 1:
+            more = [piece[node] * (len(working) - 1) for node in range(count)]
+            away = [sum(piece) - piece[node] if node in working else 0 for node in range(count)]
+            rounds = count - 1 if unit.rounds else 1
+            each = self.exchange([m // rounds for m in more], [a // rounds for a in away])
+            wire += rounds * each
+            received = [a + b for a, b in zip(received, more, strict=True)]
+        made = tuple(
+            (node, Box(r0, r1, 0, view.channels)) for node, (r0, r1) in enumerate(unit.rows) if r0 < r1
+        )
+        out = [view.bytes_of(Box(r0, r1, 0, view.channels)) for r0, r1 in unit.rows]
+        total = tuple(a + b + c for a, b, c in zip(ram, work, out, strict=True))
+        return Estimate(tuple(compute), total, tuple(flash), tuple(received), wire, made)
+
+    @staticmethod
+    def _sum_bytes(unit: Partial, node: int, sums: View) -> int:
+        spans = [r1 - r0 for r0, r1 in unit.rows]
+        others = [rows for other, rows in enumerate(spans) if other != node]
+        sent = max(others, default=0) if unit.rounds else sum(others)
+        return sums.bytes_of(Box(0, spans[node] + sent, 0, sums.channels))

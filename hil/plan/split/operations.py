@@ -1,0 +1,338 @@
+"""What each kernel call needs of its inputs to compute a box, and its record for a part of the tensors.
+
+A call that is not understood here is *whole*: one node computes all of it from whole inputs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from hil.model.graph import Graph
+from hil.plan.kernels import Add, Conv, ConvPartial, Depthwise, Lookup, Mean, Mul, PoolAverage, PoolMax
+from hil.plan.kernels.channels import Channel
+from hil.plan.lower import Job
+from hil.plan.records import Act, Blob, Box, Record, Ref
+from hil.plan.split.geometry import Storage, View
+
+Pair = Add | Mul
+Pool = PoolAverage | PoolMax
+CHANNEL_BYTES = len(Channel.pack([Channel(0, 0, 0, 0)]))
+
+
+@dataclass(frozen=True)
+class Operand:
+    """A tensor as a call sees it: the graph's tensor that owns the bytes, and rows, columns and channels."""
+
+    tensor: int
+    view: View
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One kernel call. `record` is the whole call; `inputs` are its activations, in the order of `fields`."""
+
+    index: int
+    job: Job
+    out: Operand
+    fields: tuple[str, ...]
+    inputs: tuple[Operand, ...]
+
+    @property
+    def record(self) -> Record:
+        return self.job.record
+
+    by_rows = False
+    """Whether a node may compute some rows of it."""
+    by_channels = False
+    """Whether a node may compute some channels of it, with weights for these alone."""
+    rings = False
+    """Whether it can read and write storages whose rows overwrite each other."""
+
+    def needs(self, box: Box) -> tuple[Box, ...]:
+        """The box of every input that `box` of the output is computed from."""
+        return tuple(operand.view.whole for operand in self.inputs)
+
+    def local(self, box: Box, out: Storage, inputs: Sequence[Storage]) -> Record:
+        """The record that computes `box`, with rows and channels counted from the box's own corner."""
+        record = self.record
+        places = dict(zip((*self.fields, record.OUTPUT), (*inputs, out), strict=True))
+        moved = {field: Act(s.number, getattr(record, field).offset) for field, s in places.items()}
+        return replace(record, **moved)  # type: ignore[arg-type]
+
+    def constants(self, box: Box) -> int:
+        """Bytes of weights and tables that a node needs for `box`, roughly."""
+        return sum(len(ref.data) for ref in self.record.refs().values() if isinstance(ref, Blob))
+
+
+class _Windowed(Operation):
+    """Convolutions and pools of one picture: a window slides over the input's rows."""
+
+    by_rows = True
+    rings = True
+
+    @property
+    def _axis(self) -> tuple[int, int, int, int]:
+        """Rows of the input, the window's reach in rows, stride, and padding above."""
+        r = self.record
+        assert isinstance(r, Conv | Depthwise | Pool)
+        dilation = r.dilation_h if isinstance(r, Conv | Depthwise) else 1
+        return r.ih, (r.kh - 1) * dilation + 1, r.stride_h, r.pad_top
+
+    def _rows(self, box: Box) -> tuple[int, int]:
+        """Input rows under the windows of the box's rows; at least one, even where all is padding."""
+        size, reach, stride, pad = self._axis
+        first = min(max(0, box.r0 * stride - pad), size - 1)
+        return first, max(first + 1, min(size, (box.r1 - 1) * stride - pad + reach))
+
+    def _channels(self, box: Box) -> tuple[int, int]:
+        return 0, self.inputs[0].view.channels
+
+    def needs(self, box: Box) -> tuple[Box, ...]:
+        return (Box(*self._rows(box), *self._channels(box)),)
+
+    def _window(self, box: Box, out: Storage, source: Storage) -> tuple[Act, Act, dict[str, int]]:
+        """Where the local call reads and writes, and its vertical sizes."""
+        _, _, stride, pad = self._axis
+        first, last = self._rows(box)
+        if source.ring:
+            skip, held = 0, source.box.r1 - source.box.r0
+        else:  # start at the first row that is needed
+            skip, held = first - source.box.r0, last - first
+        top = pad + source.box.r0 + skip - box.r0 * stride
+        ahead = 0 if out.ring else box.r0 - out.box.r0
+        assert top >= 0 and skip >= 0 and (not out.ring or box.r0 == out.box.r0)
+        sizes = {
+            "ih": held, "oh": box.r1 - box.r0, "pad_top": top,
+            "in_rows": source.rows if source.ring else held,
+            "out_rows": out.rows if out.ring else box.r1 - box.r0,
+        }  # fmt: skip
+        return Act(source.number, skip * source.row_bytes), Act(out.number, ahead * out.row_bytes), sizes
+
+
+def _sliced(blob: Ref, shape: Sequence[int], axis: int, first: int, last: int) -> Blob:
+    """Elements [first, last) along `axis` of constant int8 weights."""
+    assert isinstance(blob, Blob)
+    if (first, last) == (0, shape[axis]):
+        return blob
+    weights = np.frombuffer(blob.data, np.int8).reshape(shape)
+    return Blob(np.take(weights, range(first, last), axis=axis).tobytes())
+
+
+def _params(blob: Ref, first: int, last: int) -> Blob:
+    assert isinstance(blob, Blob)
+    return Blob(blob.data[CHANNEL_BYTES * first : CHANNEL_BYTES * last])
+
+
+class Convolution(_Windowed):
+    """CONV of one picture and one group; a fully connected layer is one of them."""
+
+    by_channels = True
+
+    def local(self, box: Box, out: Storage, inputs: Sequence[Storage]) -> Record:
+        r = self.record
+        assert isinstance(r, Conv)
+        source, target, sizes = self._window(box, out, inputs[0])
+        weights = _sliced(r.weights, (r.oc, r.kh, r.kw, r.ic), 0, box.c0, box.c1)
+        return replace(
+            r, input=source, out=target, weights=weights, params=_params(r.params, box.c0, box.c1),
+            oc=box.c1 - box.c0, **sizes,
+        )  # fmt: skip
+
+    def constants(self, box: Box) -> int:
+        r = self.record
+        assert isinstance(r, Conv)
+        return (box.c1 - box.c0) * (r.kh * r.kw * r.ic + CHANNEL_BYTES)
+
+    def partial_constants(self, inputs: int) -> int:
+        """Bytes of weights and start values for a slice of `inputs` input channels."""
+        r = self.record
+        assert isinstance(r, Conv)
+        return r.oc * (r.kh * r.kw * inputs + 4)
+
+    def partial(self, box: Box, part: tuple[int, int], out: Storage, source: Storage) -> ConvPartial:
+        """The record that sums over input channels [part[0], part[1]) alone, for the box's rows and all channels."""
+        r = self.record
+        assert isinstance(r, Conv)
+        at, target, sizes = self._window(box, out, source)
+        weights = _sliced(r.weights, (r.oc, r.kh, r.kw, r.ic), 3, *part)
+        sums = np.frombuffer(weights.data, np.int8).reshape(r.oc, -1).sum(axis=1, dtype=np.int64)
+        starts = (-r.in_zp * sums).astype("<i4").tobytes()
+        return ConvPartial(
+            input=at, out=target, weights=weights, sums=Blob(starts),
+            batch=1, ih=sizes["ih"], iw=r.iw, ic=part[1] - part[0], oh=sizes["oh"], ow=r.ow, oc=r.oc,
+            kh=r.kh, kw=r.kw, stride_h=r.stride_h, stride_w=r.stride_w,
+            dilation_h=r.dilation_h, dilation_w=r.dilation_w, pad_top=sizes["pad_top"], pad_left=r.pad_left,
+            in_zp=r.in_zp, in_rows=sizes["in_rows"], out_rows=sizes["out_rows"],
+        )  # fmt: skip
+
+
+class RowConvolution(_Windowed):
+    """CONV of one picture with several groups, or weights with a zero point: by rows only."""
+
+    def local(self, box: Box, out: Storage, inputs: Sequence[Storage]) -> Record:
+        source, target, sizes = self._window(box, out, inputs[0])
+        return replace(self.record, input=source, out=target, **sizes)  # type: ignore[arg-type]
+
+
+class DepthwiseConvolution(_Windowed):
+    """DEPTHWISE of one picture."""
+
+    by_channels = True
+
+    def _channels(self, box: Box) -> tuple[int, int]:
+        r = self.record
+        assert isinstance(r, Depthwise)
+        each = r.oc // r.ic
+        return box.c0 // each, -(-box.c1 // each)
+
+    def local(self, box: Box, out: Storage, inputs: Sequence[Storage]) -> Record:
+        r = self.record
+        assert isinstance(r, Depthwise)
+        source, target, sizes = self._window(box, out, inputs[0])
+        each = r.oc // r.ic
+        assert box.c0 % each == 0 and box.c1 % each == 0
+        return replace(
+            r, input=source, out=target, weights=_sliced(r.weights, (r.kh, r.kw, r.oc), 2, box.c0, box.c1),
+            params=_params(r.params, box.c0, box.c1), ic=(box.c1 - box.c0) // each, oc=box.c1 - box.c0, **sizes,
+        )  # fmt: skip
+
+    def constants(self, box: Box) -> int:
+        r = self.record
+        assert isinstance(r, Depthwise)
+        return (box.c1 - box.c0) * (r.kh * r.kw + CHANNEL_BYTES)
+
+
+class Pooling(_Windowed):
+    """A pool of one picture."""
+
+    by_channels = True
+
+    def _channels(self, box: Box) -> tuple[int, int]:
+        return box.c0, box.c1
+
+    def local(self, box: Box, out: Storage, inputs: Sequence[Storage]) -> Record:
+        source, target, sizes = self._window(box, out, inputs[0])
+        return replace(self.record, input=source, out=target, channels=box.c1 - box.c0, **sizes)  # type: ignore[arg-type]
+
+
+class Elementwise(Operation):
+    """Every element from the elements in the same place of inputs of the same shape."""
+
+    by_rows = True
+    by_channels = True
+
+    def needs(self, box: Box) -> tuple[Box, ...]:
+        return tuple(box for _ in self.inputs)
+
+    def local(self, box: Box, out: Storage, inputs: Sequence[Storage]) -> Record:
+        r, rows, channels = self.record, box.r1 - box.r0, box.c1 - box.c0
+        places = {
+            field: Act(storage.number, (box.r0 - storage.box.r0) * storage.row_bytes)
+            for field, storage in zip((*self.fields, r.OUTPUT), (*inputs, out), strict=True)
+        }
+        assert all(s.channels == channels and not s.ring for s in (*inputs, out))
+        width = self.out.view.width
+        if isinstance(r, Lookup):
+            return replace(r, rows=rows * width, channels=channels, **places)  # type: ignore[arg-type]
+        assert isinstance(r, Pair)
+        dims, strides = (1, 1, 1, 1, 1, rows), (0, 0, 0, 0, 0, width * channels)
+        return replace(
+            r, dims=dims, a_strides=strides, b_strides=strides, width=width, channels=channels,
+            a_width=channels, a_channel=1, b_width=channels, b_channel=1, **places,
+        )  # type: ignore[arg-type]  # fmt: skip
+
+    def rows_of(self, local: Box) -> Box:
+        """A box in local rows as the record counts them: a table is looked up pixel by pixel."""
+        width = self.out.view.width
+        return Box(local.r0 * width, local.r1 * width, 0, local.c1) if isinstance(self.record, Lookup) else local
+
+
+class MeanOfPicture(Operation):
+    """The mean over all rows and columns of one picture."""
+
+    by_channels = True
+
+    def needs(self, box: Box) -> tuple[Box, ...]:
+        return (Box(0, self.inputs[0].view.rows, box.c0, box.c1),)
+
+    def local(self, box: Box, out: Storage, inputs: Sequence[Storage]) -> Record:
+        r, source, channels = self.record, inputs[0], box.c1 - box.c0
+        assert isinstance(r, Mean) and source.channels == channels and not source.ring
+        whole = self.inputs[0].view.channels
+        return replace(
+            r, input=Act(source.number), out=Act(out.number, 0), channels=channels,
+            reduced_strides=tuple(stride // whole * channels for stride in r.reduced_strides),
+            run_stride=r.run_stride // whole * channels,
+        )  # fmt: skip
+
+
+def operations(graph: Graph, jobs: Sequence[Job], names: Mapping[int, int]) -> list[Operation]:
+    """Every kernel call with what it can be divided by. `names`: the tensor that owns another one's bytes."""
+    written: dict[int, int] = {}
+    for job in jobs:
+        assert isinstance(job.record.target, Act)
+        root = names.get(job.record.target.tensor, job.record.target.tensor)
+        written[root] = written.get(root, 0) + 1
+    return [_operation(graph, index, job, names, written) for index, job in enumerate(jobs)]
+
+
+def _operation(
+    graph: Graph, index: int, job: Job, names: Mapping[int, int], written: Mapping[int, int]
+) -> Operation:
+    record = job.record
+    fields = tuple(name for name, ref in record.refs().items() if name != record.OUTPUT and isinstance(ref, Act))
+
+    def root(ref: Ref) -> int:
+        assert isinstance(ref, Act)
+        return names.get(ref.tensor, ref.tensor)
+
+    def made(kind: type[Operation], out: View, *views: View) -> Operation:
+        inputs = tuple(Operand(root(getattr(record, field)), v) for field, v in zip(fields, views, strict=True))
+        return kind(index, job, Operand(root(record.target), out), fields, inputs)
+
+    refs = [getattr(record, name) for name in fields] + [record.target]
+    plain = all(not ref.offset for ref in refs) and written[root(record.target)] == 1
+    if plain and isinstance(record, Conv) and record.batch == 1 and len(fields) == 1:
+        kind = Convolution if record.groups == 1 and record.weight_zp == 0 else RowConvolution
+        return made(kind, View(record.oh, record.ow, record.oc), View(record.ih, record.iw, record.ic))
+    if plain and isinstance(record, Depthwise) and record.batch == 1 and len(fields) == 1:
+        return made(
+            DepthwiseConvolution, View(record.oh, record.ow, record.oc), View(record.ih, record.iw, record.ic)
+        )
+    if plain and isinstance(record, Pool) and record.batch == 1 and len(fields) == 1:
+        return made(
+            Pooling,
+            View(record.oh, record.ow, record.channels), View(record.ih, record.iw, record.channels),
+        )  # fmt: skip
+    view = _picture(graph.tensors[refs[-1].tensor].shape)
+    same = all(graph.tensors[ref.tensor].shape == graph.tensors[refs[-1].tensor].shape for ref in refs)
+    if plain and same and view is not None and isinstance(record, Pair) and len(fields) == 2:
+        return made(Elementwise, view, view, view)
+    if plain and same and view is not None and isinstance(record, Lookup) and len(fields) == 1:
+        return made(Elementwise, view, view)
+    if plain and isinstance(record, Mean) and len(fields) == 1:
+        source = _picture(graph.tensors[refs[0].tensor].shape)
+        over = math.prod(record.reduced) * record.run_length
+        if (
+            source is not None
+            and over == source.rows * source.width
+            and record.channels == source.channels
+            and record.channel_stride == 1
+            and math.prod(record.dims) * record.width == 1
+        ):
+            return made(MeanOfPicture, View(1, 1, record.channels), source)
+    sizes = [View(1, 1, graph.tensors[root(ref)].bytes) for ref in refs]
+    return made(Operation, sizes[-1], *sizes[:-1])
+
+
+def _picture(shape: tuple[int, ...]) -> View | None:
+    """An int8 tensor's shape as one picture; None where it is not one."""
+    lead = math.prod(shape[:-3])
+    if not shape or lead != 1:
+        return None
+    height, width, channels = (1,) * (3 - len(shape[-3:])) + tuple(shape[-3:])
+    return View(height, width, channels)

@@ -1,0 +1,189 @@
+"""Seeks the division that serves an objective best, by dynamic programming over the points where one tensor is alive.
+
+At each such point it matters only who has which part of that tensor. What leads there is compared by cost; memory is
+a hard limit for every unit, flash for all units together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from hil.model.graph import Graph
+from hil.plan.split.choices import LONGEST, Choices, cuts
+from hil.plan.split.estimate import Estimate, Estimator, Owners, Target
+from hil.plan.split.geometry import View
+from hil.plan.split.operations import Operation
+from hil.plan.split.units import Unit
+from hil.wire import Wire
+
+OBJECTIVES = ("latency", "ram", "traffic", "throughput")
+_STEPS = 12
+"""Halvings of the search for the least RAM."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """A division with its estimates: microseconds in all, bytes of the node with most."""
+
+    units: tuple[Unit, ...]
+    cost: float
+    microseconds: float
+    ram: tuple[int, ...]
+    flash: tuple[int, ...]
+    received: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class _Label:
+    """The best way known to a point, for one way of having the tensor there."""
+
+    found: Found
+    owners: Owners
+    stages: tuple[float, ...]
+
+
+class Search:
+    """One model, on given nodes; edges are estimated once, whatever is asked for."""
+
+    def __init__(
+        self,
+        graph: Graph,
+        operations: Sequence[Operation],
+        results: Sequence[int],
+        targets: Sequence[Target],
+        wire: Wire,
+        views: Mapping[int, View],
+    ) -> None:
+        self._operations = operations
+        self._targets = targets
+        self._cuts = cuts(graph, operations, results)
+        self._estimator = Estimator(targets, wire, views)
+        self._edges: dict[tuple[int, int, tuple[float, ...]], list[tuple[Unit, ...]]] = {}
+        self._known: dict[tuple[int, int, tuple[float, ...], int, Owners], list[Estimate]] = {}
+
+    @property
+    def speeds(self) -> tuple[float, ...]:
+        """How fast each node is, by a convolution's multiply-accumulates."""
+        return tuple(
+            t.board.clock_hz * t.cores / max(t.board.costs["conv"].per_mac, 0.01) if "conv" in t.board.costs else 1.0
+            for t in self._targets
+        )
+
+    def best(
+        self, cost: Callable[[Sequence[Estimate]], float], caps: Sequence[int], weights: Sequence[float],
+        flash_price: float = 0.0,
+    ) -> Found | None:
+        """The division of least cost whose units keep within `caps` bytes of RAM; None if there is none."""
+        start = _Label(Found((), 0.0, 0.0, *(((0,) * len(self._targets),) * 3)), (), ())
+        table: dict[int, dict[object, _Label]] = {0: {None: start}}
+        for index, first in enumerate(self._cuts):
+            for label in table.get(first, {}).values():
+                for end in self._cuts[index + 1 :]:
+                    atomic = end == self._cuts[index + 1]
+                    if end - first > LONGEST and not atomic:
+                        break
+                    for number, estimates in self._ways(first, end, tuple(weights), label.owners, atomic=atomic):
+                        if any(ram > cap for e in estimates for ram, cap in zip(e.ram, caps, strict=True)):
+                            continue
+                        units = self._edges[first, end, tuple(weights)][number]
+                        made = _extended(label, units, estimates, cost(estimates), flash_price)
+                        state = _state(made.owners)
+                        old = table.setdefault(end, {}).get(state)
+                        if old is None or made.found.cost < old.found.cost:
+                            table[end][state] = made
+        ends = [self._home(label, cost, caps) for label in table.get(self._cuts[-1], {}).values()]
+        return min((f for f in ends if f is not None), key=lambda f: f.cost, default=None)
+
+    def _ways(
+        self, first: int, end: int, weights: tuple[float, ...], owners: Owners, *, atomic: bool
+    ) -> list[tuple[int, list[Estimate]]]:
+        key = (first, end, weights)
+        if key not in self._edges:
+            homes = range(len(self._targets)) if len(set(self._targets)) > 1 else (0,)
+            self._edges[key] = list(Choices(self._operations, weights, homes=homes).of(first, end, atomic=atomic))
+        tensor = self._read(first)
+        found = []
+        for number, units in enumerate(self._edges[key]):
+            known = (first, end, weights, number, owners)
+            if known not in self._known:
+                self._known[known] = self._estimates(units, tensor, owners)
+            found.append((number, self._known[known]))
+        return found
+
+    def _read(self, first: int) -> int | None:
+        """The tensor that is alive before a call."""
+        if first == 0:
+            return None
+        written = {op.out.tensor for op in self._operations[:first]}
+        for op in self._operations[first:]:
+            for operand in op.inputs:
+                if operand.tensor in written:
+                    return operand.tensor
+        return self._operations[first - 1].out.tensor
+
+    def _estimates(self, units: Sequence[Unit], tensor: int | None, owners: Owners) -> list[Estimate]:
+        """The estimates of units that follow one another inside a stretch."""
+        made: list[Estimate] = []
+        have: dict[int, Owners] = {} if tensor is None else {tensor: owners}
+        for unit in units:
+            inside = {op.out.tensor for op in unit.group}
+            reads = [o.tensor for op in unit.group for o in op.inputs if o.tensor in have and o.tensor not in inside]
+            source = reads[0] if reads else None
+            made.append(self._estimator.unit(unit, source, have.get(source, ()) if source is not None else ()))
+            have[unit.group[-1].out.tensor] = made[-1].owners
+        return made
+
+    def _home(self, label: _Label, cost: Callable[[Sequence[Estimate]], float], caps: Sequence[int]) -> Found | None:
+        """With the result brought to node 0."""
+        view = self._operations[-1].out.view
+        whole = view.bytes_of(view.whole)
+        away = sum(view.bytes_of(box) for node, box in label.owners if node != 0)
+        if not away:
+            return label.found
+        received = (away, *(0 for _ in self._targets[1:]))
+        sent = [sum(view.bytes_of(box) for n, box in label.owners if n == node) for node in range(len(self._targets))]
+        wire = self._estimator.exchange(received, [0, *sent[1:]])
+        idle = tuple(0.0 for _ in self._targets)
+        ram = (whole, *(0 for _ in self._targets[1:]))
+        last = Estimate(idle, ram, tuple(0 for _ in self._targets), received, wire, ((0, view.whole),))
+        if whole > caps[0]:
+            return None
+        return _extended(label, (), [last], cost([last]), 0.0).found
+
+
+def _state(owners: Owners) -> object:
+    """How a tensor is had: by rows, by channels, or by one node."""
+    if len(owners) == 1:
+        return owners[0][0]
+    return "rows" if len({(box.c0, box.c1) for _, box in owners}) == 1 else "channels"
+
+
+def _extended(
+    label: _Label, units: Sequence[Unit], estimates: Sequence[Estimate], cost: float, flash_price: float
+) -> _Label:
+    found = label.found
+    flash = tuple(a + sum(e.flash[n] for e in estimates) for n, a in enumerate(found.flash))
+    made = Found(
+        (*found.units, *units),
+        found.cost + cost + flash_price * sum(max(e.flash) for e in estimates),
+        found.microseconds + sum(e.microseconds for e in estimates),
+        tuple(max(a, *(e.ram[n] for e in estimates)) for n, a in enumerate(found.ram)),
+        flash,
+        tuple(a + sum(e.received[n] for e in estimates) for n, a in enumerate(found.received)),
+    )
+    return _Label(made, estimates[-1].owners, label.stages)
+
+
+def latency(estimates: Sequence[Estimate]) -> float:
+    return sum(e.microseconds for e in estimates)
+
+
+def traffic(estimates: Sequence[Estimate]) -> float:
+    """Bytes of the node that receives most; time only where these are equal."""
+    return sum(max(e.received) for e in estimates) + 1e-6 * latency(estimates)
+
+
+def stretches(positions: Sequence[int]) -> list[tuple[int, int]]:
+    return list(pairwise(positions))
