@@ -113,7 +113,7 @@ class Cluster:
                 if isinstance(other, Send) and other.transfer == step.transfer and other.peers >> number & 1:
                     data = sender.transfer(other).gather(sender.memory, other.first, other.end)
                     record = node.transfer(step)
-                    if len(data) != (step.end - step.first) * record.run:
+                    if len(data) != record.size(step.first, step.end):
                         raise PlanError(f"message {step.transfer} has {len(data)} bytes, which node {number} cannot take")
                     record.scatter(node.memory, step.first, step.end, data)
                     self._done.add((number, step.transfer))

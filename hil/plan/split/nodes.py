@@ -131,7 +131,7 @@ class Node:
             stride = storage.row_bytes if whole else storage.channels * view.size
             self._transfers[key] = self.record(
                 Transfer(
-                    out=Act(storage.number, offset), run=run, stride=stride, ring=storage.rows * per_row,
+                    out=Act(storage.number, offset), run_bytes=run, stride=stride, ring=storage.rows * per_row,
                     runs=(storage.box.r1 - storage.box.r0) * per_row, add=int(add),
                 )
             )  # fmt: skip

@@ -101,7 +101,7 @@ class Search:
     ) -> list[tuple[int, list[Estimate]]]:
         key = (first, end, weights)
         if key not in self._edges:
-            homes = range(len(self._targets)) if len(set(self._targets)) > 1 else (0,)
+            homes = range(len(self._targets)) if any(t != self._targets[0] for t in self._targets) else (0,)
             self._edges[key] = list(Choices(self._operations, weights, homes=homes).of(first, end, atomic=atomic))
         tensor = self._read(first)
         found = []
