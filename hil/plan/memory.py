@@ -51,7 +51,7 @@ class Layout:
 
 def allocate(graph: Graph, lowered: Lowered, *, in_place: bool = True) -> Layout:
     """Give every activation its offset. Deterministic: the same graph gives the same layout."""
-    names, constants = _resolve(lowered)
+    names, constants = resolve(lowered)
     storages = _lifetimes(graph, lowered.jobs, names, constants)
     if in_place:
         _merge(lowered.jobs, names, storages)
@@ -87,7 +87,7 @@ def _activations(graph: Graph, constants: Mapping[int, bytes]) -> list[int]:
     return sorted(t for t in used if graph.tensors[t].data is None and t not in constants)
 
 
-def _resolve(lowered: Lowered) -> tuple[dict[int, int], dict[int, bytes]]:
+def resolve(lowered: Lowered) -> tuple[dict[int, int], dict[int, bytes]]:
     """Follow renamings to the value they name: another tensor, or a constant. Aliases come in graph order."""
     names: dict[int, int] = {}
     constants: dict[int, bytes] = {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from hil.board import Board
@@ -10,8 +10,9 @@ from hil.errors import BoardFileError, DoesNotFit, UnsupportedModel
 from hil.model.graph import Graph
 from hil.plan.lower import Job, Lowered, lower
 from hil.plan.memory import Layout, allocate
+from hil.plan.pieces import Piece
 from hil.plan.program import Program, Span, Step, encode
-from hil.plan.records import Act, Record, Work
+from hil.plan.records import Act, Box, Record, Work
 from hil.plan.schedule import Schedule, schedule
 
 
@@ -67,7 +68,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Plan:
-    """One node's deployment of a graph: the program and what it is predicted to need."""
+    """One node's part of a deployment of a graph: the program and what it is predicted to need."""
 
     graph: Graph
     board: Board
@@ -79,10 +80,15 @@ class Plan:
     operators: tuple[int, ...]
     layers: tuple[Layer, ...]
     parts: tuple[Part, ...]
-    layout: Layout
     tightest: Tightest
     macs: int
     cycles: int
+    node: int = 0
+    nodes: int = 1
+    pieces: tuple[Piece, ...] = ()
+    """What the host writes to this node of several, one for each of the program's inputs; the whole inputs of one."""
+    bytes_sent: int = 0
+    bytes_received: int = 0
 
     @property
     def arena_bytes(self) -> int:
@@ -163,18 +169,17 @@ def plan(graph: Graph, board: Board, *, cores: int = 1, in_place: bool = True) -
         cores=cores,
         program=program,
         kernels=frozenset(record.NAME for record in records),
-        idle=_idle(records),
+        idle=idle_functions(records),
         operators=tuple(job.operator for job in lowered.jobs),
         layers=_layers(graph, lowered, layout, timed.ends),
         parts=_parts(lowered.jobs, timed),
-        layout=layout,
         tightest=_tightest(graph, lowered.jobs, layout),
-        macs=sum(r.work(r.extent().whole()).macs for r in records if r.COST in _WEIGHTED),
+        macs=weighted_macs((record, record.extent().whole()) for record in records),
         cycles=round(timed.cycles),
     )
 
 
-def _idle(records: Sequence[Record]) -> frozenset[str]:
+def idle_functions(records: Sequence[Record]) -> frozenset[str]:
     """Functions that none of a kernel's records calls."""
     by_kernel: dict[str, frozenset[str]] = {}
     for record in records:
@@ -184,6 +189,11 @@ def _idle(records: Sequence[Record]) -> frozenset[str]:
 
 _WEIGHTED = {"conv", "conv_partial", "depthwise"}
 """Kernels whose work is multiply-accumulates with weights: what a model's MACs are counted by."""
+
+
+def weighted_macs(calls: Iterable[tuple[Record, Box]]) -> int:
+    """Multiply-accumulates with weights of these boxes."""
+    return sum(record.work(box).macs for record, box in calls if record.NAME in _WEIGHTED)
 
 
 def _check_cost(board: Board, kernel: str) -> None:

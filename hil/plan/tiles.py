@@ -60,9 +60,9 @@ def cycles(record: Record, board: Board, box: Box) -> float:
 
 
 def tile(record: Record, board: Board, cores: int, *, divisible: bool, of: Box | None = None) -> Tiling:
-    """The fastest tiling of a call, or of box `of` of it, over up to `cores` cores; one share on core 0 where more would
-    not pay.
+    """The fastest tiling of a call, or of its box `of`, over up to `cores` cores.
 
+    One share on core 0 where more would not pay.
     `divisible`: whether shares may run side by side at all (not where an output overwrites an input of another size).
     """
     extent = record.extent()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from itertools import pairwise
 
 from hil.model.graph import Graph
 from hil.plan.split.operations import Convolution, Elementwise, Operation
@@ -13,16 +13,6 @@ LONGEST = 8
 """Calls in a fused group, at most."""
 GRAIN = 4
 """Channels are cut at multiples of this: kernels compute several at a time."""
-
-
-@dataclass(frozen=True)
-class Stretch:
-    """Calls [first, end) between two points where a single tensor is alive; `tensor` is what they read."""
-
-    first: int
-    end: int
-    tensor: int | None
-    """None where it is the model's input."""
 
 
 def cuts(graph: Graph, operations: Sequence[Operation], results: Sequence[int]) -> list[int]:
@@ -50,7 +40,9 @@ def _written(operations: Sequence[Operation], tensor: int) -> int:
 class Choices:
     """Makes the units of a stretch. `weights` say how much of the work each node takes."""
 
-    def __init__(self, operations: Sequence[Operation], weights: Sequence[float], *, homes: Sequence[int] = (0,)) -> None:
+    def __init__(
+        self, operations: Sequence[Operation], weights: Sequence[float], *, homes: Sequence[int] = (0,)
+    ) -> None:
         self._operations = operations
         self._weights = tuple(weights)
         self._homes = tuple(homes)
@@ -77,8 +69,10 @@ class Choices:
 
     def _fusible(self, group: Sequence[Operation]) -> bool:
         """Whether the group can be computed row by row: calls of one row are no rows."""
-        return len(group) <= LONGEST and all(op.by_rows for op in group) and (
-            len(group) == 1 or group[-1].out.view.rows > 1
+        return (
+            len(group) <= LONGEST
+            and all(op.by_rows for op in group)
+            and (len(group) == 1 or group[-1].out.view.rows > 1)
         )
 
     def rows(self, group: Sequence[Operation]) -> Unit:
@@ -112,5 +106,5 @@ class Choices:
         """Whether every call reads what the one before it writes, in the shape in which it is written."""
         return all(
             len(later.inputs) == 1 and later.inputs[0].tensor == op.out.tensor and later.inputs[0].view == op.out.view
-            for op, later in zip(group, group[1:], strict=False)
+            for op, later in pairwise(group)
         )

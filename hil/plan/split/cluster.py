@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from hil.errors import PlanError
 from hil.plan.kernels import Transfer
+from hil.plan.planner import Plan
 from hil.plan.program import Barrier, Program, Receive, Send, Span, Step
 from hil.plan.records import Memory
 
@@ -65,22 +66,21 @@ class Cluster:
     `PlanError` where nodes wait for each other for ever, or a message does not fit its receiver.
     """
 
-    def __init__(self, programs: Sequence[Program]) -> None:
-        self._nodes = [_Node(program) for program in programs]
+    def __init__(self, plans: Sequence[Plan]) -> None:
+        self._plans = plans
+        self._nodes = [_Node(plan.program) for plan in plans]
         self._done: set[tuple[int, int]] = set()
 
-    def write(self, node: int, index: int, data: bytes) -> None:
-        """Set input `index` of a node's program from its bytes."""
-        span = self._nodes[node].program.inputs[index]
-        if len(data) != span.bytes:
-            raise PlanError(f"input {index} of node {node} takes {span.bytes} bytes, not {len(data)}")
-        self._nodes[node].arena[span.offset : span.offset + span.bytes] = np.frombuffer(data, np.uint8)
+    def run(self, inputs: Sequence[npt.NDArray[np.generic]]) -> tuple[bytes, ...]:
+        """One inference; gives the outputs' bytes, which node 0 has."""
+        for plan, node in zip(self._plans, self._nodes, strict=True):
+            for piece in plan.pieces:
+                _write(node.arena, piece.span, piece.cut(inputs[piece.input]))
+        self._infer()
+        first = self._nodes[0]
+        return tuple(first.arena[s.offset : s.offset + s.bytes].tobytes() for s in first.program.outputs)
 
-    def read(self, node: int, span: Span) -> bytes:
-        return self._nodes[node].arena[span.offset : span.offset + span.bytes].tobytes()
-
-    def run(self) -> None:
-        """One inference, from the inputs that were written."""
+    def _infer(self) -> None:
         self._done.clear()
         for node in self._nodes:
             node.at, node.waiting = 0, None
@@ -114,13 +114,18 @@ class Cluster:
                     data = sender.transfer(other).gather(sender.memory, other.first, other.end)
                     record = node.transfer(step)
                     if len(data) != record.size(step.first, step.end):
-                        raise PlanError(f"message {step.transfer} has {len(data)} bytes, which node {number} cannot take")
+                        raise PlanError(
+                            f"message {step.transfer} has {len(data)} bytes, which node {number} cannot take"
+                        )
                     record.scatter(node.memory, step.first, step.end, data)
                     self._done.add((number, step.transfer))
 
 
+def _write(arena: npt.NDArray[np.uint8], span: Span, data: bytes) -> None:
+    if len(data) != span.bytes:
+        raise PlanError(f"an input of {span.bytes} bytes was given {len(data)}")
+    arena[span.offset : span.offset + span.bytes] = np.frombuffer(data, np.uint8)
+
+
 def _peers(mask: int) -> list[int]:
     return [node for node in range(mask.bit_length()) if mask >> node & 1]
-
-
-Inputs = Sequence[npt.NDArray[np.generic]]

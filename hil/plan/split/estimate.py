@@ -66,7 +66,7 @@ class Estimator:
         self._operations: dict[int, Operation] = {}
 
     def unit(self, unit: Unit, tensor: int | None, owners: Owners) -> Estimate:
-        """One unit. `tensor` is what it reads of units before, and who has it; None where it reads the model's input."""
+        """One unit. `tensor`: what it reads of units before, and who has it; None where it reads the model's input."""
         if isinstance(unit, Boxes):
             return self._boxes(unit, tensor, owners)
         return self._partial(unit, tensor, owners)
@@ -179,7 +179,7 @@ class Estimator:
                 rows = box.r1 - box.r0
                 if op is not last and self._ringed(op, unit.group):
                     rows = min(rows, kept.get(op.out.tensor, rows))
-                if op is not last or not self._over(op, unit.group, needs[node]):
+                if op is not last or not self._over(op, unit.group):
                     work[node] += op.out.view.bytes_of(Box(0, rows, box.c0, box.c1))
             made.append((node, final))
         ram, received, _, wire = self._sources(needs, tensor, owners)
@@ -192,7 +192,7 @@ class Estimator:
         return op.rings and all(r.rings for r in readers)
 
     @staticmethod
-    def _over(op: Operation, group: Sequence[Operation], needs: Mapping[int, Box]) -> bool:
+    def _over(op: Operation, group: Sequence[Operation]) -> bool:
         """Whether a call writes in the place of what it reads from inside its group."""
         inside = {other.out.tensor for other in group}
         return isinstance(op, Elementwise) and any(operand.tensor in inside for operand in op.inputs)
@@ -227,7 +227,7 @@ class Estimator:
             compute[node] += self.cost(convolution, node, view.whole, strips) * share
             flash[node] += convolution.partial_constants(end - first)
             work[node] += self._sum_bytes(unit, node, sums)
-        ram, received, sent, wire = self._sources(needs, tensor, owners)
+        ram, received, _, wire = self._sources(needs, tensor, owners)
         working = [node for node in range(count) if unit.parts[node][0] < unit.parts[node][1]]
         piece = [sums.bytes_of(Box(r0, r1, 0, view.channels)) for r0, r1 in unit.rows]
         if len(working) > 1:
@@ -237,9 +237,7 @@ class Estimator:
             each = self.exchange([m // rounds for m in more], [a // rounds for a in away])
             wire += rounds * each
             received = [a + b for a, b in zip(received, more, strict=True)]
-        made = tuple(
-            (node, Box(r0, r1, 0, view.channels)) for node, (r0, r1) in enumerate(unit.rows) if r0 < r1
-        )
+        made = tuple((node, Box(r0, r1, 0, view.channels)) for node, (r0, r1) in enumerate(unit.rows) if r0 < r1)
         out = [view.bytes_of(Box(r0, r1, 0, view.channels)) for r0, r1 in unit.rows]
         total = tuple(a + b + c for a, b, c in zip(ram, work, out, strict=True))
         return Estimate(tuple(compute), total, tuple(flash), tuple(received), wire, made)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -52,20 +53,26 @@ class Operation:
     rings = False
     """Whether it can read and write storages whose rows overwrite each other."""
 
-    def needs(self, box: Box) -> tuple[Box, ...]:
+    def needs(self, box: Box) -> tuple[Box, ...]:  # noqa: ARG002  others look
         """The box of every input that `box` of the output is computed from."""
         return tuple(operand.view.whole for operand in self.inputs)
 
-    def local(self, box: Box, out: Storage, inputs: Sequence[Storage]) -> Record:
+    def local(self, box: Box, out: Storage, inputs: Sequence[Storage]) -> Record:  # noqa: ARG002
         """The record that computes `box`, with rows and channels counted from the box's own corner."""
         record = self.record
         places = dict(zip((*self.fields, record.OUTPUT), (*inputs, out), strict=True))
         moved = {field: Act(s.number, getattr(record, field).offset) for field, s in places.items()}
-        return replace(record, **moved)  # type: ignore[arg-type]
+        return _changed(record, **moved)
 
-    def constants(self, box: Box) -> int:
+    def constants(self, box: Box) -> int:  # noqa: ARG002
         """Bytes of weights and tables that a node needs for `box`, roughly."""
         return sum(len(ref.data) for ref in self.record.refs().values() if isinstance(ref, Blob))
+
+
+def _changed(record: Record, **values: Any) -> Record:
+    """A copy of a record, whichever it is, with other values of some fields."""
+    changed: Record = replace(record, **values)
+    return changed
 
 
 class _Windowed(Operation):
@@ -88,7 +95,7 @@ class _Windowed(Operation):
         first = min(max(0, box.r0 * stride - pad), size - 1)
         return first, max(first + 1, min(size, (box.r1 - 1) * stride - pad + reach))
 
-    def _channels(self, box: Box) -> tuple[int, int]:
+    def _channels(self, box: Box) -> tuple[int, int]:  # noqa: ARG002
         return 0, self.inputs[0].view.channels
 
     def needs(self, box: Box) -> tuple[Box, ...]:
@@ -104,7 +111,8 @@ class _Windowed(Operation):
             skip, held = first - source.box.r0, last - first
         top = pad + source.box.r0 + skip - box.r0 * stride
         ahead = 0 if out.ring else box.r0 - out.box.r0
-        assert top >= 0 and skip >= 0 and (not out.ring or box.r0 == out.box.r0)
+        assert min(top, skip) >= 0
+        assert not out.ring or box.r0 == out.box.r0
         sizes = {
             "ih": held, "oh": box.r1 - box.r0, "pad_top": top,
             "in_rows": source.rows if source.ring else held,
@@ -175,7 +183,7 @@ class RowConvolution(_Windowed):
 
     def local(self, box: Box, out: Storage, inputs: Sequence[Storage]) -> Record:
         source, target, sizes = self._window(box, out, inputs[0])
-        return replace(self.record, input=source, out=target, **sizes)  # type: ignore[arg-type]
+        return _changed(self.record, input=source, out=target, **sizes)
 
 
 class DepthwiseConvolution(_Windowed):
@@ -194,7 +202,7 @@ class DepthwiseConvolution(_Windowed):
         assert isinstance(r, Depthwise)
         source, target, sizes = self._window(box, out, inputs[0])
         each = r.oc // r.ic
-        assert box.c0 % each == 0 and box.c1 % each == 0
+        assert box.c0 % each == box.c1 % each == 0
         return replace(
             r, input=source, out=target, weights=_sliced(r.weights, (r.kh, r.kw, r.oc), 2, box.c0, box.c1),
             params=_params(r.params, box.c0, box.c1), ic=(box.c1 - box.c0) // each, oc=box.c1 - box.c0, **sizes,
@@ -216,7 +224,7 @@ class Pooling(_Windowed):
 
     def local(self, box: Box, out: Storage, inputs: Sequence[Storage]) -> Record:
         source, target, sizes = self._window(box, out, inputs[0])
-        return replace(self.record, input=source, out=target, channels=box.c1 - box.c0, **sizes)  # type: ignore[arg-type]
+        return _changed(self.record, input=source, out=target, channels=box.c1 - box.c0, **sizes)
 
 
 class Elementwise(Operation):
@@ -237,13 +245,13 @@ class Elementwise(Operation):
         assert all(s.channels == channels and not s.ring for s in (*inputs, out))
         width = self.out.view.width
         if isinstance(r, Lookup):
-            return replace(r, rows=rows * width, channels=channels, **places)  # type: ignore[arg-type]
+            return _changed(r, rows=rows * width, channels=channels, **places)
         assert isinstance(r, Pair)
         dims, strides = (1, 1, 1, 1, 1, rows), (0, 0, 0, 0, 0, width * channels)
-        return replace(
+        return _changed(
             r, dims=dims, a_strides=strides, b_strides=strides, width=width, channels=channels,
             a_width=channels, a_channel=1, b_width=channels, b_channel=1, **places,
-        )  # type: ignore[arg-type]  # fmt: skip
+        )  # fmt: skip
 
     def rows_of(self, local: Box) -> Box:
         """A box in local rows as the record counts them: a table is looked up pixel by pixel."""
@@ -261,7 +269,9 @@ class MeanOfPicture(Operation):
 
     def local(self, box: Box, out: Storage, inputs: Sequence[Storage]) -> Record:
         r, source, channels = self.record, inputs[0], box.c1 - box.c0
-        assert isinstance(r, Mean) and source.channels == channels and not source.ring
+        assert isinstance(r, Mean)
+        assert source.channels == channels
+        assert not source.ring
         whole = self.inputs[0].view.channels
         return replace(
             r, input=Act(source.number), out=Act(out.number, 0), channels=channels,
@@ -280,9 +290,7 @@ def operations(graph: Graph, jobs: Sequence[Job], names: Mapping[int, int]) -> l
     return [_operation(graph, index, job, names, written) for index, job in enumerate(jobs)]
 
 
-def _operation(
-    graph: Graph, index: int, job: Job, names: Mapping[int, int], written: Mapping[int, int]
-) -> Operation:
+def _operation(graph: Graph, index: int, job: Job, names: Mapping[int, int], written: Mapping[int, int]) -> Operation:
     record = job.record
     fields = tuple(name for name, ref in record.refs().items() if name != record.OUTPUT and isinstance(ref, Act))
 
@@ -300,9 +308,7 @@ def _operation(
         kind = Convolution if record.groups == 1 and record.weight_zp == 0 else RowConvolution
         return made(kind, View(record.oh, record.ow, record.oc), View(record.ih, record.iw, record.ic))
     if plain and isinstance(record, Depthwise) and record.batch == 1 and len(fields) == 1:
-        return made(
-            DepthwiseConvolution, View(record.oh, record.ow, record.oc), View(record.ih, record.iw, record.ic)
-        )
+        return made(DepthwiseConvolution, View(record.oh, record.ow, record.oc), View(record.ih, record.iw, record.ic))
     if plain and isinstance(record, Pool) and record.batch == 1 and len(fields) == 1:
         return made(
             Pooling,
@@ -336,3 +342,16 @@ def _picture(shape: tuple[int, ...]) -> View | None:
         return None
     height, width, channels = (1,) * (3 - len(shape[-3:])) + tuple(shape[-3:])
     return View(height, width, channels)
+
+
+def views_of(graph: Graph, operations: Sequence[Operation]) -> dict[int, View]:
+    """How each tensor's bytes are seen: by the call that writes it; an input, by its readers if they agree."""
+    views = {operation.out.tensor: operation.out.view for operation in operations}
+    read: dict[int, set[View]] = {}
+    for operation in operations:
+        for operand in operation.inputs:
+            read.setdefault(operand.tensor, set()).add(operand.view)
+    for tensor in graph.inputs:
+        seen = read.get(tensor, set())
+        views[tensor] = next(iter(seen)) if len(seen) == 1 else View(1, 1, graph.tensors[tensor].bytes)
+    return views

@@ -6,21 +6,15 @@ a hard limit for every unit, flash for all units together.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 from hil.model.graph import Graph
 from hil.plan.split.choices import LONGEST, Choices, cuts
 from hil.plan.split.estimate import Estimate, Estimator, Owners, Target
-from hil.plan.split.geometry import View
-from hil.plan.split.operations import Operation
+from hil.plan.split.operations import Operation, views_of
 from hil.plan.split.units import Unit
 from hil.wire import Wire
-
-OBJECTIVES = ("latency", "ram", "traffic", "throughput")
-_STEPS = 12
-"""Halvings of the search for the least RAM."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +35,9 @@ class _Label:
 
     found: Found
     owners: Owners
-    stages: tuple[float, ...]
+
+
+Cost = Callable[[Sequence[Estimate]], float]
 
 
 class Search:
@@ -54,12 +50,11 @@ class Search:
         results: Sequence[int],
         targets: Sequence[Target],
         wire: Wire,
-        views: Mapping[int, View],
     ) -> None:
         self._operations = operations
         self._targets = targets
-        self._cuts = cuts(graph, operations, results)
-        self._estimator = Estimator(targets, wire, views)
+        self.cuts = cuts(graph, operations, results)
+        self._estimator = Estimator(targets, wire, views_of(graph, operations))
         self._edges: dict[tuple[int, int, tuple[float, ...]], list[tuple[Unit, ...]]] = {}
         self._known: dict[tuple[int, int, tuple[float, ...], int, Owners], list[Estimate]] = {}
 
@@ -71,46 +66,61 @@ class Search:
             for t in self._targets
         )
 
+    def alone(self, operation: Operation, node: int) -> tuple[float, int, int]:
+        """Microseconds, bytes of RAM and of flash of a whole call on one node."""
+        whole = operation.out.view.whole
+        held = operation.out.view.bytes + sum(operand.view.bytes for operand in operation.inputs)
+        return self._estimator.cost(operation, node, whole), held, operation.constants(whole)
+
+    def carry(self, count: int) -> float:
+        """Microseconds of bringing `count` bytes from one node to another."""
+        return self._estimator.exchange([count], [0])
+
     def best(
-        self, cost: Callable[[Sequence[Estimate]], float], caps: Sequence[int], weights: Sequence[float],
+        self,
+        cost: Cost,
+        caps: Sequence[int],
+        weights: Sequence[tuple[float, ...]],
         flash_price: float = 0.0,
     ) -> Found | None:
-        """The division of least cost whose units keep within `caps` bytes of RAM; None if there is none."""
-        start = _Label(Found((), 0.0, 0.0, *(((0,) * len(self._targets),) * 3)), (), ())
-        table: dict[int, dict[object, _Label]] = {0: {None: start}}
-        for index, first in enumerate(self._cuts):
+        """The division of least cost whose units keep within `caps` bytes of RAM; None if there is none.
+
+        `weights` are ways to share work among the nodes, of which every stretch takes one.
+        """
+        none = (0,) * len(self._targets)
+        table: dict[int, dict[object, _Label]] = {0: {None: _Label(Found((), 0.0, 0.0, none, none, none), ())}}
+        for index, first in enumerate(self.cuts):
             for label in table.get(first, {}).values():
-                for end in self._cuts[index + 1 :]:
-                    atomic = end == self._cuts[index + 1]
+                for end in self.cuts[index + 1 :]:
+                    atomic = end == self.cuts[index + 1]
                     if end - first > LONGEST and not atomic:
                         break
-                    for number, estimates in self._ways(first, end, tuple(weights), label.owners, atomic=atomic):
+                    for units, estimates in self._ways(first, end, weights, label.owners, atomic=atomic):
                         if any(ram > cap for e in estimates for ram, cap in zip(e.ram, caps, strict=True)):
                             continue
-                        units = self._edges[first, end, tuple(weights)][number]
                         made = _extended(label, units, estimates, cost(estimates), flash_price)
                         state = _state(made.owners)
                         old = table.setdefault(end, {}).get(state)
                         if old is None or made.found.cost < old.found.cost:
                             table[end][state] = made
-        ends = [self._home(label, cost, caps) for label in table.get(self._cuts[-1], {}).values()]
+        ends = [self._home(label, cost, caps) for label in table.get(self.cuts[-1], {}).values()]
         return min((f for f in ends if f is not None), key=lambda f: f.cost, default=None)
 
     def _ways(
-        self, first: int, end: int, weights: tuple[float, ...], owners: Owners, *, atomic: bool
-    ) -> list[tuple[int, list[Estimate]]]:
-        key = (first, end, weights)
-        if key not in self._edges:
-            homes = range(len(self._targets)) if any(t != self._targets[0] for t in self._targets) else (0,)
-            self._edges[key] = list(Choices(self._operations, weights, homes=homes).of(first, end, atomic=atomic))
+        self, first: int, end: int, weights: Sequence[tuple[float, ...]], owners: Owners, *, atomic: bool
+    ) -> Iterator[tuple[tuple[Unit, ...], list[Estimate]]]:
+        """Every way to compute a stretch, with its estimates, from what the nodes have."""
         tensor = self._read(first)
-        found = []
-        for number, units in enumerate(self._edges[key]):
-            known = (first, end, weights, number, owners)
-            if known not in self._known:
-                self._known[known] = self._estimates(units, tensor, owners)
-            found.append((number, self._known[known]))
-        return found
+        for share in weights:
+            key = (first, end, share)
+            if key not in self._edges:
+                homes = range(len(self._targets)) if any(t != self._targets[0] for t in self._targets) else (0,)
+                self._edges[key] = list(Choices(self._operations, share, homes=homes).of(first, end, atomic=atomic))
+            for number, units in enumerate(self._edges[key]):
+                known = (*key, number, owners)
+                if known not in self._known:
+                    self._known[known] = self._estimates(units, tensor, owners)
+                yield units, self._known[known]
 
     def _read(self, first: int) -> int | None:
         """The tensor that is alive before a call."""
@@ -135,7 +145,7 @@ class Search:
             have[unit.group[-1].out.tensor] = made[-1].owners
         return made
 
-    def _home(self, label: _Label, cost: Callable[[Sequence[Estimate]], float], caps: Sequence[int]) -> Found | None:
+    def _home(self, label: _Label, cost: Cost, caps: Sequence[int]) -> Found | None:
         """With the result brought to node 0."""
         view = self._operations[-1].out.view
         whole = view.bytes_of(view.whole)
@@ -173,7 +183,7 @@ def _extended(
         flash,
         tuple(a + sum(e.received[n] for e in estimates) for n, a in enumerate(found.received)),
     )
-    return _Label(made, estimates[-1].owners, label.stages)
+    return _Label(made, estimates[-1].owners)
 
 
 def latency(estimates: Sequence[Estimate]) -> float:
@@ -183,7 +193,3 @@ def latency(estimates: Sequence[Estimate]) -> float:
 def traffic(estimates: Sequence[Estimate]) -> float:
     """Bytes of the node that receives most; time only where these are equal."""
     return sum(max(e.received) for e in estimates) + 1e-6 * latency(estimates)
-
-
-def stretches(positions: Sequence[int]) -> list[tuple[int, int]]:
-    return list(pairwise(positions))

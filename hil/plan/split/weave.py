@@ -3,32 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hil.model.graph import Graph
 from hil.plan.kernels import Conv, Copy, Finish
 from hil.plan.records import RANK, Act, Box
 from hil.plan.split.geometry import Storage, View, covers, hull, intersection
 from hil.plan.split.nodes import Node
-from hil.plan.split.operations import Convolution, Elementwise, Operation
+from hil.plan.split.operations import Convolution, Elementwise, Operation, views_of
 from hil.plan.split.strips import Stripper, boxes_for, strips
 from hil.plan.split.units import Boxes, Partial, Span, Unit
 
-Key = tuple[int, int, int, int]
-"""A node's storage of a tensor: node, tensor, first and last channel."""
+Key = tuple[int, int, int, int, bool]
+"""A node's storage of a tensor: node, tensor, first and last channel, and whether it is only for what it makes."""
 
 
 @dataclass(frozen=True)
 class Need:
-    """A box of a tensor that a node is about to read."""
+    """A box of a tensor that a node is about to read; `made`: that it has made."""
 
     node: int
     tensor: int
     box: Box
+    made: bool = False
 
     @property
     def key(self) -> Key:
-        return self.node, self.tensor, self.box.c0, self.box.c1
+        return self.node, self.tensor, self.box.c0, self.box.c1, self.made
 
 
 @dataclass(frozen=True)
@@ -43,9 +44,15 @@ class Crossing:
 
 
 class Weaver:
-    """Puts the units of a division together, one after the other."""
+    """Puts the units of a division together, one after the other.
 
-    def __init__(self, graph: Graph, operations: Sequence[Operation], units: Sequence[Unit], nodes: int) -> None:
+    What a node makes and what it gets of the same tensor lie together; with `apart`, where it gets more rows than it
+    makes, they are put together only when they have arrived: until then there is less in memory.
+    """
+
+    def __init__(
+        self, graph: Graph, operations: Sequence[Operation], units: Sequence[Unit], nodes: int, *, apart: bool = False
+    ) -> None:
         self.nodes = [Node(number) for number in range(nodes)]
         self.graph = graph
         self.views = views_of(graph, operations)
@@ -57,6 +64,7 @@ class Weaver:
         self._names: Mapping[int, int] = {}
         self.transfers = 0
         self._units = units
+        self._apart = apart
 
     def weave(self, names: Mapping[int, int]) -> None:
         """Fill the nodes. `names`: the tensor that owns another one's bytes."""
@@ -65,7 +73,7 @@ class Weaver:
             for need in self._needs(unit):
                 self._grow(need)
             for node, tensor, box in self._made(unit):
-                self._grow(Need(node, tensor, box))
+                self._grow(Need(node, tensor, box, made=True))
         results = [Need(0, tensor, self.views[tensor].whole) for tensor in self.roots(self._outputs)]
         for need in results:
             self._grow(need)
@@ -77,10 +85,10 @@ class Weaver:
                 self._partial(unit)
             for node, tensor, box in self._made(unit):
                 self._owners.setdefault(tensor, []).append((node, box))
-                self._present.setdefault(Need(node, tensor, box).key, []).append(box)
+                self._present.setdefault(self._place(Need(node, tensor, box, made=True)), []).append(box)
         self._fetch(results)
         for need in results:
-            self.nodes[0].kept(self._storages[need.key])
+            self.nodes[0].kept(self._storage(need))
 
     def roots(self, tensors: Iterable[int]) -> list[int]:
         return list(dict.fromkeys(self._names.get(t, t) for t in tensors))
@@ -89,7 +97,11 @@ class Weaver:
         """Node, graph input and storage of every piece that the host writes."""
         inputs = self.roots(self.graph.inputs)
         return sorted(
-            ((node, tensor, storage) for (node, tensor, _, _), storage in self._storages.items() if tensor in inputs),
+            (
+                (node, tensor, storage)
+                for (node, tensor, _, _, _), storage in self._storages.items()
+                if tensor in inputs
+            ),
             key=lambda piece: (piece[0], piece[1], piece[2].number),
         )
 
@@ -97,7 +109,7 @@ class Weaver:
         """Where node 0 has an output of the graph."""
         root = self._names.get(tensor, tensor)
         view = self.views[root]
-        return self._storages[0, root, 0, view.channels]
+        return self._storage(Need(0, root, view.whole))
 
     # -- what is needed, and where it lies -------------------------------------------------------------------------
 
@@ -153,12 +165,22 @@ class Weaver:
     def _grow(self, need: Need) -> None:
         self._rows[need.key] = hull([need.box, self._rows.get(need.key, need.box)])
 
+    def _place(self, need: Need) -> Key:
+        """The key of a box's storage: of all that a node has of these channels, or only of what it makes."""
+        made, got = replace(need, made=True).key, replace(need, made=False).key
+        more = made in self._rows and got in self._rows and not covers(self._rows[made], self._rows[got])
+        return made if need.made and self._apart and more else got
+
     def _storage(self, need: Need) -> Storage:
-        """The storage for a box, which has room for all that its node ever has of these channels."""
-        if need.key not in self._storages:
-            box = self._rows[need.key]
-            self._storages[need.key] = self.nodes[need.node].storage(self.views[need.tensor], box, box.r1 - box.r0)
-        return self._storages[need.key]
+        key = self._place(need)
+        if key not in self._storages:
+            made, got = replace(need, made=True).key, replace(need, made=False).key
+            boxes = [self._rows[k] for k in ((key,) if key == made else (made, got)) if k in self._rows]
+            if key == got and self._place(replace(need, made=True)) == made:
+                boxes = [self._rows[got]]
+            box = hull(boxes)
+            self._storages[key] = self.nodes[need.node].storage(self.views[need.tensor], box, box.r1 - box.r0)
+        return self._storages[key]
 
     def _fetch(self, needs: Sequence[Need]) -> None:
         """Bring what is missing: from the host before the run, from another storage here, or from other nodes."""
@@ -170,27 +192,25 @@ class Weaver:
                 if self.nodes[need.node].uses[storage.number] is None:
                     self.nodes[need.node].given(storage)
                 continue
-            present = self._present.setdefault(need.key, [])
+            present = self._present.setdefault(self._place(need), [])
             for owner, box in self._owners[need.tensor]:
                 part = intersection(need.box, box)
                 if part is None or any(covers(held, part) for held in present):
                     continue
                 present.append(part)
                 if owner == need.node:
-                    self._copy(owner, self._storages[Need(owner, need.tensor, box).key], storage, part)
+                    self._copy(owner, self._storage(Need(owner, need.tensor, box, made=True)), storage, part)
                     continue
                 crossings.setdefault((owner, need.tensor, part), []).append((need.node, storage))
         origins = {
             (owner, tensor, part): next(
-                self._storages[Need(node, tensor, box).key]
+                self._storage(Need(node, tensor, box, made=True))
                 for node, box in self._owners[tensor]
                 if node == owner and covers(box, part)
             )
             for owner, tensor, part in crossings
         }
-        self._exchange(
-            [Crossing(key[0], origins[key], key[2], tuple(targets)) for key, targets in crossings.items()]
-        )
+        self._exchange([Crossing(key[0], origins[key], key[2], tuple(targets)) for key, targets in crossings.items()])
 
     def _copy(self, node: int, source: Storage, target: Storage, part: Box) -> None:
         """Move what a node has itself into a storage with other channels."""
@@ -218,7 +238,9 @@ class Weaver:
             self.nodes[node].begin_exchange()
         # Nodes begin with their right-hand neighbour: otherwise all would send to node 0 first.
         count = len(self.nodes)
-        for c in sorted(crossings, key=lambda c: ((c.targets[0][0] - c.source) % count, c.source, c.part.r0, c.part.c0)):
+        for c in sorted(
+            crossings, key=lambda c: ((c.targets[0][0] - c.source) % count, c.source, c.part.r0, c.part.c0)
+        ):
             peers = sum(1 << node for node, _ in c.targets)
             self.nodes[c.source].move(c.origin, c.part, self.transfers, peers, sends=True)
             for node, storage in c.targets:
@@ -239,16 +261,14 @@ class Weaver:
             if boxes:
                 last = unit.group[-1]
                 box = boxes[last.out.tensor]
-                target = self._storage(Need(node, last.out.tensor, box))
+                target = self._storage(Need(node, last.out.tensor, box, made=True))
                 if len(unit.group) == 1:
                     record = self._local(node, last, box, target, {})
                     self.nodes[node].call(record, _counted(last, box, box), last.index)
                 else:
                     self._fused(node, unit.group, boxes, target)
 
-    def _local(
-        self, node: int, operation: Operation, box: Box, target: Storage, inside: Mapping[int, Storage]
-    ) -> int:
+    def _local(self, node: int, operation: Operation, box: Box, target: Storage, inside: Mapping[int, Storage]) -> int:
         """The record of a call for a box; inputs come from `inside` a group, or from what was fetched."""
         sources = self._sources(node, operation, box, inside)
         return self.nodes[node].record(operation.local(box, target, sources))
@@ -416,7 +436,7 @@ class _Sums:
             if own is None:
                 continue
             box = Box(first, end, 0, r.oc)
-            target = self._weaver._storage(Need(node, self._convolution.out.tensor, box))
+            target = self._weaver._storage(Need(node, self._convolution.out.tensor, box, made=True))
             for a, b in _segments(first, end, own.rows):
                 record = Finish(
                     input=Act(own.number, a % own.rows * own.row_bytes),
@@ -449,18 +469,3 @@ def _counted(operation: Operation, whole: Box, box: Box) -> Box:
     if isinstance(operation, Elementwise):
         return operation.rows_of(local)
     return local if operation.by_rows or operation.by_channels else operation.record.extent().whole()
-
-
-def views_of(graph: Graph, operations: Sequence[Operation]) -> dict[int, View]:
-    """How each tensor's bytes are seen: by the call that writes it; an input, by the calls that read it if they agree."""
-    views = {operation.out.tensor: operation.out.view for operation in operations}
-    read: dict[int, set[View]] = {}
-    for operation in operations:
-        for operand in operation.inputs:
-            read.setdefault(operand.tensor, set()).add(operand.view)
-    for tensor in graph.inputs:
-        seen = read.get(tensor, set())
-        views[tensor] = next(iter(seen)) if len(seen) == 1 else View(1, 1, graph.tensors[tensor].bytes)
-    return views
-
-

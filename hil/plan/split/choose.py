@@ -1,0 +1,229 @@
+"""Chooses a division: asks the search, lays out what it finds, and takes what truly fits and is best."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from hil.errors import DoesNotFit
+from hil.model.graph import Graph
+from hil.plan.planner import plan as plan_one
+from hil.plan.planner import weighted_macs
+from hil.plan.records import Box
+from hil.plan.split.estimate import Target
+from hil.plan.split.geometry import intersection
+from hil.plan.split.operations import views_of
+from hil.plan.split.search import Found, Search, latency, traffic
+from hil.plan.split.splitter import Laid, Model, Node, Objective, Split, divisible, finished, lay, programs
+from hil.plan.split.stages import stages
+from hil.wire import Wire
+
+Say = Callable[[str], None]
+_MARGINS = (1.0, 0.97, 0.94, 0.9, 0.85, 0.8, 0.7, 0.6)
+"""Parts of the RAM that the search may use: its estimates may be a little low."""
+_PRICES = (0.0, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
+"""Microseconds that a byte of flash is worth, tried in turn until the weights fit."""
+_PLENTY = 1 << 40
+
+
+def _silent(_: str) -> None:
+    pass
+
+
+def split(
+    graph: Graph,
+    nodes: Sequence[Node],
+    wire: Wire,
+    *,
+    objective: Objective = "latency",
+    say: Say = _silent,
+    equal: bool = False,
+) -> Split:
+    """Divide `graph` over `nodes`. Deterministic.
+
+    `equal`: every node gets the same share, whatever it can carry (to compare with). Raises `UnsupportedModel`,
+    `MalformedModel`, or `DoesNotFit` with the tightest node, operator and tensor.
+    """
+    model = divisible(graph)
+    chooser = _Chooser(model, nodes, wire, equal=equal)
+    say(f"dividing {graph.name} over {len(nodes)} nodes for {objective}")
+    laid = chooser.choose(objective)
+    say(f"writing the programs of {graph.name}")
+    return finished(laid, wire, objective, _compare(model, nodes[0], wire, len(nodes)))
+
+
+class _Chooser:
+    def __init__(self, model: Model, nodes: Sequence[Node], wire: Wire, *, equal: bool) -> None:
+        self._model, self._nodes = model, tuple(nodes)
+        targets = [Target(node.board, node.cores, node.ram, node.flash) for node in nodes]
+        self._search = Search(model.graph, model.operations, model.results, targets, wire)
+        self._targets = targets
+        self._weights = (tuple(1.0 for _ in nodes),) if equal else tuple(self._shares())
+
+    def _shares(self) -> Iterator[tuple[float, ...]]:
+        """Ways to share work: by speed; by speed, less where RAM is small; without the slower half; and so on."""
+        speeds = self._search.speeds
+        yield speeds
+        most = max(t.ram for t in self._targets)
+        scarce = [max(t.ram, 1) / most for t in self._targets]
+        if min(scarce) < 0.9:
+            for power in (0.5, 1.0, 2.0):
+                yield tuple(speed * part**power for speed, part in zip(speeds, scarce, strict=True))
+        order = sorted(range(1, len(speeds)), key=lambda n: (-speeds[n] * scarce[n], n))
+        for count in (2, 4, 8):
+            if count < len(speeds):
+                taken = {0, *order[: count - 1]}
+                yield tuple(speed if n in taken else 0.0 for n, speed in enumerate(speeds))
+
+    def choose(self, objective: Objective) -> Laid:
+        if objective == "throughput":
+            return self._pipeline()
+        if objective == "ram":
+            return self._least_ram()
+        cost = traffic if objective == "traffic" else latency
+        refused: DoesNotFit | None = None
+        for margin in _MARGINS:
+            caps = [int(target.ram * margin) for target in self._targets]
+            for found in self._priced(cost, caps):
+                try:
+                    return self._laid(found)
+                except DoesNotFit as error:
+                    refused = error
+        raise refused or self._hopeless()
+
+    def _priced(self, cost: Callable[..., float], caps: Sequence[int]) -> Iterator[Found]:
+        """What the search finds at rising prices of flash, from the first that seems to fit."""
+        for price in _PRICES:
+            found = self._search.best(cost, caps, self._weights, price)
+            if found is None:
+                return
+            if all(used <= t.flash for used, t in zip(found.flash, self._targets, strict=True)):
+                yield found
+
+    def _laid(self, found: Found) -> Laid:
+        """In memory and as programs. Raises `DoesNotFit`."""
+        laid = lay(self._model, found.units, self._nodes)
+        if not laid.fits:
+            laid = lay(self._model, found.units, self._nodes, apart=True)
+        laid.check()
+        for number, (made, node) in enumerate(zip(programs(laid), self._nodes, strict=True)):
+            if len(made.program.data) > node.flash:
+                raise self._no_flash(number, len(made.program.data))
+        return laid
+
+    def _no_flash(self, number: int, needed: int) -> DoesNotFit:
+        node = self._nodes[number]
+        return DoesNotFit(
+            f"{self._model.graph.name} does not fit on {len(self._nodes)} nodes: node {number} ({node.board.name}) "
+            f"needs {needed + node.board.flash.bytes - node.flash} bytes of flash, of {node.board.flash.bytes}",
+            needed=needed, available=node.flash, operator="all", tensor="weights", node=number,
+        )  # fmt: skip
+
+    def _hopeless(self) -> DoesNotFit:
+        """No division keeps within the limits: say what the best one would need."""
+        plenty = [_PLENTY for _ in self._targets]
+        found = self._least(latency, plenty, 14) or self._search.best(latency, plenty, self._weights)
+        assert found is not None  # with memory without limit one node can do everything
+        laid = lay(self._model, found.units, self._nodes)
+        try:
+            laid.check()
+        except DoesNotFit as error:
+            return error
+        over = [(used - t.flash, n) for n, (used, t) in enumerate(zip(found.flash, self._targets, strict=True))]
+        _, number = max(over)
+        cheapest = self._search.best(latency, plenty, self._weights, _PRICES[-1])
+        assert cheapest is not None
+        return self._no_flash(number, max(cheapest.flash))
+
+    def _least(self, cost: Callable[..., float], caps: Sequence[int], steps: int) -> Found | None:
+        """The fastest division of those that need the least part of every node's RAM."""
+        most = [min(cap, 64 << 20) for cap in caps]
+        low, high = 0.0, 1.0
+        best: Found | None = None
+        for _ in range(steps):
+            middle = (low + high) / 2
+            found = self._search.best(cost, [int(cap * middle) for cap in most], self._weights)
+            if found is None:
+                low = middle
+            else:
+                best, high = found, middle
+        return best
+
+    def _least_ram(self) -> Laid:
+        caps = [t.ram for t in self._targets]
+        least = self._least(latency, caps, 14)
+        if least is None:
+            raise self._hopeless()
+        part = max(used / cap for used, cap in zip(least.ram, caps, strict=True))
+        best: Laid | None = None
+        refused: DoesNotFit | None = None
+        for more in (1.0, 1.01, 1.02, 1.04, 1.08, 1.15, 1.3):
+            for found in self._priced(latency, [int(cap * part * more) for cap in caps]):
+                try:
+                    tried = [self._laid(found), lay(self._model, found.units, self._nodes, apart=True)]
+                except DoesNotFit as error:
+                    refused = error
+                    continue
+                best = min([*([best] if best else []), *tried], key=self._fullness)
+                break
+        if best is None:
+            raise refused or self._hopeless()
+        return best
+
+    def _fullness(self, laid: Laid) -> float:
+        return max(a.bytes / t.ram for a, t in zip(laid.arrangements, self._targets, strict=True))
+
+    def _pipeline(self) -> Laid:
+        units = stages(self._search, self._model.operations, self._targets)
+        if units is None:
+            raise self._hopeless()
+        laid = lay(self._model, units, self._nodes, keep_inputs=True)
+        laid.check()
+        return laid
+
+
+def _compare(model: Model, node: Node, wire: Wire, count: int) -> dict[str, dict[str, int]]:
+    """Figures of one node, of one node with line buffers, and of the published kernel-wise scheme on `count`."""
+    one = plan_one(model.graph, node.board)
+    target = Target(node.board, 1, _PLENTY, _PLENTY)
+    search = Search(model.graph, model.operations, model.results, [target], wire)
+    low, high = 0, one.arena_bytes
+    lines: Found | None = search.best(latency, [high], ((1.0,),))
+    while lines is not None and low + 64 < high:
+        middle = (low + high) // 2
+        found = search.best(latency, [middle], ((1.0,),))
+        if found is None:
+            low = middle
+        else:
+            lines, high = found, middle
+    buffered = lay(model, lines.units, [Node(node.board)]).arrangements[0].bytes if lines else one.arena_bytes
+    alone = {"arena": one.arena_bytes, "flash": len(one.program.data), "macs": one.macs, "bytes_received": 0}
+    return {
+        "single_node": alone,
+        "single_node_line_buffered": alone | {"arena": min(buffered, one.arena_bytes)},
+        "kernel_wise": _kernel_wise(model, count),
+    }
+
+
+def _kernel_wise(model: Model, count: int) -> dict[str, int]:
+    """The scheme of arXiv:2605.09357, idealised: every call by equal shares of its channels, its inputs gathered.
+
+    Bytes of node 0, whose shares are the largest: inputs that it needs and outputs that it makes, and what it receives,
+    the model's input included.
+    """
+    arena = flash = macs = received = 0
+    views = views_of(model.graph, model.operations)
+    owned: dict[int, Box] = {}
+    for op in model.operations:
+        channels = -(-op.out.view.channels // count) if op.by_channels else op.out.view.channels
+        box = Box(0, op.out.view.rows, 0, channels)
+        held = op.out.view.bytes_of(box)
+        for operand, need in zip(op.inputs, op.needs(box), strict=True):
+            view = operand.view if views[operand.tensor] == operand.view else views[operand.tensor]
+            wanted = need if view == operand.view else view.whole
+            own = intersection(wanted, owned[operand.tensor]) if operand.tensor in owned else None
+            held += view.bytes_of(wanted)
+            received += view.bytes_of(wanted) - (view.bytes_of(own) if own else 0)
+        arena, flash = max(arena, held), flash + op.constants(box)
+        macs += weighted_macs([(op.record, box)]) if op.by_channels else 0
+        owned[op.out.tensor] = box
+    return {"arena": arena, "flash": flash, "macs": macs, "bytes_received": received}
