@@ -157,7 +157,7 @@ def plan(graph: Graph, board: Board, *, cores: int = 1, in_place: bool = True) -
     _check_edges(graph, layout)
     records = [job.record.placed(layout.place) for job in lowered.jobs]
     for record in records:
-        _check_cost(board, record.COST)
+        check_cost(board, record.COST)
     timed = schedule(graph, lowered.jobs, records, layout, board=board, cores=cores)
     program = encode(
         records, timed.steps, _spans(graph, layout, graph.inputs), _spans(graph, layout, graph.outputs),
@@ -196,7 +196,7 @@ def weighted_macs(calls: Iterable[tuple[Record, Box]]) -> int:
     return sum(record.work(box).macs for record, box in calls if record.NAME in _WEIGHTED)
 
 
-def _check_cost(board: Board, kernel: str) -> None:
+def check_cost(board: Board, kernel: str) -> None:
     if kernel not in board.costs:
         raise BoardFileError(f"{board.name}.toml: cost.{kernel}: missing; this model needs it")
     for count, _ in board.costs[kernel].each:

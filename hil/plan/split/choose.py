@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 from hil.errors import DoesNotFit
 from hil.model.graph import Graph
+from hil.plan.planner import check_cost, weighted_macs
 from hil.plan.planner import plan as plan_one
-from hil.plan.planner import weighted_macs
 from hil.plan.records import Box
 from hil.plan.split.estimate import Target
 from hil.plan.split.geometry import intersection
@@ -41,9 +41,12 @@ def split(
     """Divide `graph` over `nodes`. Deterministic.
 
     `equal`: every node gets the same share, whatever it can carry (to compare with). Raises `UnsupportedModel`,
-    `MalformedModel`, or `DoesNotFit` with the tightest node, operator and tensor.
+    `MalformedModel`, `BoardFileError`, or `DoesNotFit` with the tightest node, operator and tensor.
     """
     model = divisible(graph)
+    for node in nodes:
+        for kernel in ("conv_partial", "copy", "finish", *(op.record.COST for op in model.operations)):
+            check_cost(node.board, kernel)
     chooser = _Chooser(model, nodes, wire, equal=equal)
     say(f"dividing {graph.name} over {len(nodes)} nodes for {objective}")
     laid = chooser.choose(objective)

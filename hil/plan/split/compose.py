@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hil.board import Board
-from hil.errors import BoardFileError
 from hil.plan.program import TRACE_BYTES, AnyStep, Barrier, Program, Receive, Send, Span, Step, encode
 from hil.plan.records import Act, Arena, Record, Ref
 from hil.plan.split.arrange import Arrangement
@@ -88,8 +87,6 @@ class _Composer:
 
     def _call(self, call: Call) -> None:
         symbolic, record = self._node.records[call.record], self._records[call.record]
-        if record.COST not in self._board.costs:
-            raise BoardFileError(f"{self._board.name}.toml: cost.{record.COST}: missing; this model needs it")
         touches = self._touches(symbolic)
         out = touches[-1]
         overlapping = [t for t in touches[:-1] if t.start < out.end and out.start < t.end]

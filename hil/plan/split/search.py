@@ -60,10 +60,10 @@ class Search:
 
     @property
     def speeds(self) -> tuple[float, ...]:
-        """How fast each node is, by a convolution's multiply-accumulates."""
+        """How fast each node is: models a second."""
         return tuple(
-            t.board.clock_hz * t.cores / max(t.board.costs["conv"].per_mac, 0.01) if "conv" in t.board.costs else 1.0
-            for t in self._targets
+            1e6 / sum(self._estimator.cost(op, node, op.out.view.whole) for op in self._operations)
+            for node in range(len(self._targets))
         )
 
     def alone(self, operation: Operation, node: int) -> tuple[float, int, int]:
