@@ -6,12 +6,14 @@ import ctypes
 import mmap
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 
 from hil.errors import InfrastructureError, UsageError
 from hil.image.elf import Segment, flat
 from hil.virtual.chip import native
 from hil.virtual.chip.build import boot_rom, native_library
 from hil.virtual.chip.chips import RAM_BASE, Chip
+from hil.wire import Wire
 
 _CHUNK = 65536
 
@@ -72,13 +74,58 @@ class Microcontroller:
     def __del__(self) -> None:
         self.close()
 
-    def power_cycle(self) -> None:
-        """Off and on: RAM is lost, time begins at 0, flash stays."""
-        self._lib.machine_power(self._machine)
+    def power_cycle(self, moment: int = 0) -> None:
+        """Off and on: RAM is lost, its time begins at 0, flash stays. `moment`: of the time that boards share."""
+        self._lib.machine_power(self._machine, moment)
 
     def run(self, cycles: int) -> int:
         """Go on for at most `cycles`; `native.RAN_TO_LIMIT`, `RAN_IDLE` (only a byte can wake it) or `RAN_DEAD`."""
         return int(self._lib.machine_run(self._machine, cycles))
+
+    # ---- as one of several boards on a network: times are picoseconds that all of them share ----
+
+    def plug_in(self, wire: Wire) -> None:
+        """Lead `wire` into its network port. Raises `UsageError` if it has none for it."""
+        if wire.port not in native.PORTS:
+            raise UsageError(f"a virtual {self.chip.name} has no network port {wire.port!r} for the wire {wire.name}")
+        byte = Fraction(wire.bits_per_byte * 10**12) / Fraction(wire.bits_per_second).limit_denominator(1000)
+        self._lib.machine_wire(self._machine, native.PORTS[wire.port], byte.numerator, byte.denominator)
+
+    def run_until(self, moment: int, *, passing: bool = False) -> int:
+        """Go on up to `moment` as `run` does; `passing`: time passes up to it even if nothing else happens."""
+        return int(self._lib.machine_until(self._machine, moment, passing))
+
+    @property
+    def moment(self) -> int:
+        """Where it is in the time that all boards share."""
+        return int(self._lib.machine_world(self._machine))
+
+    @property
+    def soonest(self) -> int:
+        """Before this moment no frame is whole at the switch but those that `collect` gives now."""
+        return int(self._lib.machine_soonest(self._machine))
+
+    def collect(self) -> list[tuple[int, bytes]]:
+        """The frames that it has sent since, and when each was whole at the switch."""
+        found = []
+        moment = ctypes.c_uint64()
+        while count := self._lib.machine_collect(self._machine, self._buffer, _CHUNK, ctypes.byref(moment)):
+            found.append((moment.value, self._buffer.raw[:count]))
+        return found
+
+    def deliver(self, moment: int, frame: bytes) -> bool:
+        """A frame that begins on its line at `moment`, or behind what is on it. False if too many wait already."""
+        return bool(self._lib.machine_deliver(self._machine, moment, frame, len(frame)))
+
+    def slow(self, factor: float) -> None:
+        """Let each cycle take `factor` times as long from now on, 0.001 to 1000."""
+        exact = Fraction(factor).limit_denominator(1000)
+        self._lib.machine_slow(self._machine, exact.numerator, exact.denominator)
+
+    @property
+    def lost(self) -> int:
+        """Bytes that it sent to the network outside of frames."""
+        return int(self._lib.machine_lost(self._machine))
 
     @property
     def room(self) -> int:

@@ -8,6 +8,9 @@ from pathlib import Path
 from hil.virtual.chip.build import unicorn_library
 
 RAN_TO_LIMIT, RAN_IDLE, RAN_DEAD = range(3)
+NEVER = (1 << 64) - 1
+PORTS = {"uart": 1}
+"""The network ports of virtual microcontrollers, by the number that `machine_wire` takes."""
 CORES = 2
 
 
@@ -28,13 +31,21 @@ def load(path: Path) -> ctypes.CDLL:
     """Load the library at `path` with unicorn's symbols behind it."""
     ctypes.CDLL(str(unicorn_library()), mode=ctypes.RTLD_GLOBAL)
     lib = ctypes.CDLL(str(path))
-    pointer, u8p, u32 = ctypes.c_void_p, ctypes.c_char_p, ctypes.c_uint32
+    pointer, u8p, u32, u64 = ctypes.c_void_p, ctypes.c_char_p, ctypes.c_uint32, ctypes.c_uint64
     signatures = {
         "machine_open": (pointer, (u8p, pointer, pointer, pointer)),
         "machine_close": (None, (pointer,)),
-        "machine_power": (None, (pointer,)),
+        "machine_power": (None, (pointer, u64)),
         "machine_skip": (None, (pointer, ctypes.c_bool)),
         "machine_run": (ctypes.c_int, (pointer, ctypes.c_uint64)),
+        "machine_until": (ctypes.c_int, (pointer, u64, ctypes.c_bool)),
+        "machine_wire": (None, (pointer, u32, u64, u64)),
+        "machine_slow": (None, (pointer, u64, u64)),
+        "machine_world": (u64, (pointer,)),
+        "machine_soonest": (u64, (pointer,)),
+        "machine_deliver": (ctypes.c_bool, (pointer, u64, u8p, u32)),
+        "machine_collect": (u32, (pointer, u8p, u32, ctypes.POINTER(u64))),
+        "machine_lost": (u64, (pointer,)),
         "machine_give": (u32, (pointer, u8p, u32)),
         "machine_take": (u32, (pointer, u8p, u32)),
         "machine_room": (u32, (pointer,)),
@@ -80,6 +91,8 @@ def describe(kind: int, core: int, a: int, b: int) -> str:
         case 7:
             return f"core {core}: reads interpolator register {a:#x}, which is not modelled"
         case 8:
-            return "UART0: receive overrun: bytes from the host are lost"
-        case _:
+            return f"UART{a}: receive overrun: bytes are lost"
+        case 9:
             return "UART0: sent bytes are lost: the host does not take them"
+        case _:
+            return "network: bytes that are no frame, or that no pin leads to, are lost"

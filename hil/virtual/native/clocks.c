@@ -114,6 +114,7 @@ void clocks_update(Machine *m, uint64_t cycle)
     counter_rate(&m->timer, cycle, timer_on ? timer_rate : stopped, m->sys);
     counter_rate(&m->watchdog, cycle, m->watchdog_end == NEVER ? stopped : m->watchdog_tick, m->sys);
     uart_rate(m);
+    network_clocks(m, cycle);
     if (m->sys.num) return;
     for (uint32_t i = 0; i < CORES; i++) {
         m->core[i].state = CORE_LOCKED;
@@ -212,7 +213,8 @@ void resets_write(const Access *at, uint32_t value)
         if (block->reset_bit < 0 || !(newly >> block->reset_bit & 1u)) continue;
         bus_reset_block(m, i);
         if (block->name == BLOCK_TIMER) timer_reset(m);
-        if (block->name == BLOCK_UART) uart_reset(m);
+        if (block->name == BLOCK_UART) uart_reset(m, 0);
+        if (block->name == BLOCK_UART1) uart_reset(m, 1);
     }
     clocks_update(m, at->now);
 }

@@ -23,9 +23,10 @@ typedef struct {
 
 Machine *machine_open(const char *name, uint8_t *rom, uint8_t *flash, uint8_t *ram);
 void machine_close(Machine *m);
-void machine_power(Machine *m);
+void machine_power(Machine *m, uint64_t world);
 void machine_skip(Machine *m, bool on);
 int machine_run(Machine *m, uint64_t cycles);
+int machine_until(Machine *m, uint64_t ps, bool passing);
 uint32_t machine_give(Machine *m, const uint8_t *bytes, uint32_t count);
 uint32_t machine_take(Machine *m, uint8_t *bytes, uint32_t count);
 uint32_t machine_room(const Machine *m);
@@ -89,7 +90,7 @@ static void chip_reset(Machine *m)
     bus_reset(m);
     memcpy(bus_bank(m, BLOCK_WATCHDOG) + 3, scratch, sizeof scratch);
     watchdog_reset(m);
-    uart_reset(m);
+    for (uint32_t i = 0; i < UARTS; i++) uart_reset(m, i);
     timer_reset(m);
     sio_reset(m);
     m->ssi_count = 0;
@@ -98,14 +99,15 @@ static void chip_reset(Machine *m)
     for (uint32_t i = 0; i < CORES; i++) core_reset(&m->core[i]);
 }
 
-/* Off and on again: SRAM is lost, time begins anew, bytes between board and host are gone. */
-void machine_power(Machine *m)
+/* Off, and on again at the moment `world`: SRAM is lost, its own time begins anew, bytes on their way are gone. */
+void machine_power(Machine *m, uint64_t world)
 {
     fill_ram(m);
     m->now = 0;
     m->reason = 0;
     m->nanoseconds = m->timer = m->watchdog = (Counter){0, 0, 0, 0, 1};
-    memset(&m->uart, 0, sizeof m->uart);
+    memset(m->uart, 0, sizeof m->uart);
+    network_power(m, world);
     memset(m->bank, 0, sizeof m->bank);
     for (uint32_t i = 0; i < CORES; i++) m->core[i].instructions = m->core[i].effects = 0;
     chip_reset(m);
@@ -156,12 +158,14 @@ Machine *machine_open(const char *name, uint8_t *rom, uint8_t *flash, uint8_t *r
     m->rom = rom;
     m->flash = flash;
     m->ram = ram;
+    m->limit_ps = NEVER;
+    m->slow_num = m->slow_den = 1;
     for (uint32_t i = 0; i < CORES; i++) {
         if (open_core(m, i) == UC_ERR_OK) continue;
         machine_close(m);
         return NULL;
     }
-    machine_power(m);
+    machine_power(m, 0);
     return m;
 }
 
@@ -171,8 +175,10 @@ Machine *machine_open(const char *name, uint8_t *rom, uint8_t *flash, uint8_t *r
 uint64_t next_event(Machine *m, uint64_t cycle)
 {
     uart_sync(m, cycle);
-    uint64_t wire = uart_next(m);
+    network_sync(m, cycle);
+    uint64_t wire = uart_next(m), network = network_next(m);
     uint64_t dog = m->watchdog_end == NEVER ? NEVER : counter_when(&m->watchdog, m->watchdog_end);
+    if (network < wire) wire = network;
     return wire < dog ? wire : dog;
 }
 
@@ -198,9 +204,11 @@ static bool both_spin(const Machine *m)
 static bool nobody_runs(Machine *m)
 {
     uint64_t event = next_event(m, m->now);
-    if (event == NEVER) return false;
-    m->now = event < m->limit ? event : m->limit;
+    if (event == NEVER && (!m->passing || m->limit == NEVER)) return false;
+    uint64_t to = event < m->limit ? event : m->limit;
+    if (to > m->now) m->now = to;
     uart_sync(m, m->now);
+    network_sync(m, m->now);
     return true;
 }
 
@@ -224,10 +232,9 @@ static bool watchdog_bites(Machine *m, uint64_t cycle)
     return true;
 }
 
-/* Go on for up to `cycles` more, and say why it ended. */
-int machine_run(Machine *m, uint64_t cycles)
+/* Go on up to the limit, and say why it ended. */
+static int run(Machine *m)
 {
-    m->limit = m->now + cycles;
     for (uint32_t i = 0; i < CORES; i++) m->core[i].have = m->core[i].spun = false; /* the host may have done something */
     for (;;) {
         uint64_t budget = 0;
@@ -249,20 +256,39 @@ int machine_run(Machine *m, uint64_t cycles)
         }
         core_run(core, budget);
         if (core->stop == STOP_IDLE) return RAN_IDLE;
-        if (m->core[0].state == CORE_RUNS && m->core[1].state == CORE_RUNS && both_spin(m)) return RAN_IDLE;
+        if (m->core[0].state == CORE_RUNS && m->core[1].state == CORE_RUNS && !m->passing && both_spin(m))
+            return RAN_IDLE;
     }
+}
+
+/* Go on for up to `cycles` more. */
+int machine_run(Machine *m, uint64_t cycles)
+{
+    m->limit = m->now + cycles;
+    m->limit_ps = NEVER;
+    m->passing = false;
+    return run(m);
+}
+
+/* Go on up to the moment `ps` of the world's time; `passing`: even if nothing happens before it. */
+int machine_until(Machine *m, uint64_t ps, bool passing)
+{
+    m->limit = network_cycle(m, ps);
+    m->limit_ps = ps;
+    m->passing = passing;
+    return run(m);
 }
 
 void machine_skip(Machine *m, bool on) { m->no_skip = !on; }
 
 /* ---- the host's side ----------------------------------------------------------------------------------------- */
 
-uint32_t machine_room(const Machine *m) { return HOST_BYTES - (m->uart.from_host.head - m->uart.from_host.tail); }
+uint32_t machine_room(const Machine *m) { return HOST_BYTES - (m->uart[0].from_host.head - m->uart[0].from_host.tail); }
 
 /* Put bytes on the wire to UART0's RX; how many were taken. */
 uint32_t machine_give(Machine *m, const uint8_t *bytes, uint32_t count)
 {
-    Ring *ring = &m->uart.from_host;
+    Ring *ring = &m->uart[0].from_host;
     uint32_t room = machine_room(m), taken = count < room ? count : room;
     uart_sync(m, m->now);
     bool resting = ring->head == ring->tail;
@@ -274,7 +300,7 @@ uint32_t machine_give(Machine *m, const uint8_t *bytes, uint32_t count)
 /* Bytes that have left UART0's TX. */
 uint32_t machine_take(Machine *m, uint8_t *bytes, uint32_t count)
 {
-    Ring *ring = &m->uart.to_host;
+    Ring *ring = &m->uart[0].to_host;
     uart_sync(m, m->now);
     uint32_t held = ring->head - ring->tail, given = held < count ? held : count;
     for (uint32_t i = 0; i < given; i++) bytes[i] = ring->bytes[ring->tail++ % HOST_BYTES];

@@ -61,11 +61,11 @@ typedef struct { uint64_t ready; uint32_t dividend, divisor, quotient, remainder
 
 typedef struct { uint32_t words[8]; uint32_t head, count; bool overflow, underflow; } Mailbox;
 
-struct Machine;
+typedef struct Machine Machine;
 
 typedef struct Core {
     uc_engine *uc;
-    struct Machine *machine;
+    Machine *machine;
     uint64_t cycles, instructions, budget;
     uint32_t pc, fall, block, penalty; /* fall: end of the running block; penalty: owed if the next is elsewhere */
     uint32_t flags, access;            /* of the running block; where its next access to a device may be */
@@ -114,6 +114,44 @@ typedef struct {
     uint64_t lost;
 } Uart;
 
+/* ---- network -------------------------------------------------------------------------------------------------- */
+
+#define UARTS 2
+#define FRAME_BYTES 600u              /* of the longest frame, and some */
+#define LINE_BYTES (FRAME_BYTES + 5u) /* stuffed, between two zeros */
+#define FRAMES 64u                    /* waiting, in either direction; a power of two */
+
+/* A frame and a moment of the world's time: when it was whole at the switch, or from when it may be delivered. */
+typedef struct { uint64_t ps; uint32_t bytes; uint8_t data[FRAME_BYTES]; } Frame;
+typedef struct { Frame frames[FRAMES]; uint32_t head, tail; } FrameQueue;
+
+/* The way into a network: what a device that carries frames must do. All that it needs is in m->network. */
+typedef struct {
+    void (*sync)(Machine *m, uint64_t cycle);      /* let everything happen up to `cycle` */
+    uint64_t (*next)(const Machine *m);            /* cycle at which something happens of itself; NEVER */
+    uint64_t (*soonest)(const Machine *m);         /* picoseconds before which no more frames can be whole */
+    void (*given)(Machine *m);                     /* a frame was put into `in` */
+    void (*clocks)(Machine *m);                    /* cycles and picoseconds go on in another proportion */
+    void (*power)(Machine *m);                     /* off and on */
+} NetworkPort;
+
+/* What a board is plugged into. A byte takes byte_num / byte_den picoseconds on the line to the board. */
+typedef struct {
+    const NetworkPort *port; /* NULL: nothing is plugged in */
+    uint64_t byte_num, byte_den, lost;
+    FrameQueue in, out;
+} Network;
+
+/* The two directions of UART1's line (line.c). */
+typedef enum { LINE_RESTS, LINE_STARTS, LINE_CARRIES, LINE_HELD } LinePhase;
+typedef struct {
+    uint8_t partial[LINE_BYTES], stuffed[LINE_BYTES];
+    uint32_t used, at, bytes; /* used: of partial; at, bytes: of stuffed */
+    bool spoilt;
+    LinePhase phase;
+    uint64_t start, event_ps, event, free, rem; /* rem: fraction of free, in 1 / byte_den */
+} Line;
+
 /* Something worth a line on stderr: NOTE_*, which core, and two numbers. */
 typedef struct { uint32_t kind, core, a, b; } Note;
 
@@ -122,7 +160,7 @@ typedef struct { Core *core; uint32_t index; } Window;
 
 typedef struct Chip Chip;
 
-typedef struct Machine {
+struct Machine {
     const Chip *chip;
     Core core[CORES];
     uint8_t *rom, *flash, *ram;
@@ -137,19 +175,25 @@ typedef struct Machine {
     Rate sys, ref, peri, tick, watchdog_tick;
     uint64_t xosc_stable;
     Counter nanoseconds, timer, watchdog;
+    Counter world;            /* picoseconds of the time that all boards of a cluster share */
+    uint64_t limit_ps;        /* of this run; NEVER if only `limit` counts */
+    uint64_t slow_num, slow_den; /* its clock runs slow_num / slow_den times slower than it should */
+    bool passing;             /* time passes although nothing happens: no run ends early */
     uint64_t watchdog_end; /* in watchdog ticks; NEVER when off */
     uint32_t timer_high, timer_write_low, alarm[4], armed, alarm_raised;
     uint32_t rosc_state;
     uint32_t ssi_reply[16], ssi_count, ssi_command;
-    Uart uart;
+    Uart uart[UARTS];
+    Network network;
+    Line line;
     uint32_t note_head, note_tail;
     Note notes[NOTES];
-} Machine;
+};
 
 /* Things worth a line on stderr; texts are in native.py. */
 enum {
     NOTE_FAULT = 1, NOTE_LOCKUP, NOTE_RESTART, NOTE_INTERRUPTS, NOTE_WFI, NOTE_CLOCK_STOPPED, NOTE_INTERPOLATOR,
-    NOTE_OVERRUN, NOTE_TX_LOST
+    NOTE_OVERRUN, NOTE_TX_LOST, NOTE_NO_FRAME
 };
 enum {
     CAUSE_READ = 1, CAUSE_WRITE, CAUSE_FETCH, CAUSE_UNDEFINED, CAUSE_BREAKPOINT, CAUSE_UNALIGNED, CAUSE_SVC, CAUSE_STATE
@@ -165,7 +209,7 @@ typedef void WriteRegister(const Access *at, uint32_t value);
 /* Blocks that other code asks for by name; the rest is PLAIN. */
 typedef enum {
     BLOCK_PLAIN, BLOCK_CLOCKS, BLOCK_XOSC, BLOCK_PLL_SYS, BLOCK_PLL_USB, BLOCK_WATCHDOG, BLOCK_TIMER, BLOCK_TICKS,
-    BLOCK_UART
+    BLOCK_UART, BLOCK_UART1, BLOCK_PINS
 } BlockName;
 
 /* A block of registers in the address map, and what an access to it costs beyond a plain load or store. */
@@ -214,9 +258,9 @@ extern const Chip chip_rp2040, chip_rp2350;
 
 uint32_t storage_read(const Access *at);
 void storage_write(const Access *at, uint32_t value);
-ReadRegister clocks_read, resets_read, psm_read, xosc_read, rosc_read, pll_read, ssi_read, uart_read, timer_read,
+ReadRegister clocks_read, resets_read, psm_read, xosc_read, rosc_read, pll_read, ssi_read, uart_read, uart1_read, timer_read,
     watchdog_read, ticks_read, sio_read, ppb_read, dwt_read;
-WriteRegister clocks_write, resets_write, psm_write, xosc_write, pll_write, ssi_write, uart_write, timer_write,
+WriteRegister clocks_write, resets_write, psm_write, xosc_write, pll_write, ssi_write, uart_write, uart1_write, timer_write,
     watchdog_write, ticks_write, sio_write, ppb_write, dwt_write, read_only;
 
 uc_err bus_map(Machine *m, Core *core);
@@ -260,12 +304,33 @@ uint32_t exception_number(Core *core);
 void clocks_reset(Machine *m);
 void clocks_update(Machine *m, uint64_t cycle);
 
-void uart_reset(Machine *m);
+void uart_reset(Machine *m, uint32_t index);
 void uart_rate(Machine *m);
 void uart_sync(Machine *m, uint64_t cycle);
 uint64_t uart_next(const Machine *m);
-uint64_t uart_change(const Machine *m);
 void uart_given(Machine *m);
+void uart_receive(Machine *m, Uart *uart, uint8_t byte);
+bool uart_ready(const Uart *uart);
+
+/* Stuffing of frames for lines of bytes (stuff.c); both give the bytes written, 0 if there is no frame or no room. */
+uint32_t stuff(const uint8_t *frame, uint32_t bytes, uint8_t *to, uint32_t room);
+uint32_t unstuff(const uint8_t *from, uint32_t bytes, uint8_t *to, uint32_t room);
+
+void line_sent(Machine *m, uint8_t byte, uint64_t cycle);
+uint64_t line_next(const Machine *m);
+void line_event(Machine *m);
+void line_ready(Machine *m, uint64_t cycle);
+
+extern const NetworkPort port_uart;
+uint64_t network_ps(const Machine *m, uint64_t cycle);    /* the world's time at `cycle` */
+uint64_t network_cycle(const Machine *m, uint64_t ps);    /* the first cycle at or after it */
+void network_sync(Machine *m, uint64_t cycle);
+uint64_t network_next(const Machine *m);
+void network_clocks(Machine *m, uint64_t cycle);
+void network_power(Machine *m, uint64_t ps);
+void network_send(Machine *m, uint64_t ps, const uint8_t *frame, uint32_t bytes); /* it was whole at `ps` */
+const Frame *network_waiting(const Machine *m);           /* the next frame for the board; NULL */
+void network_taken(Machine *m);                           /* that frame is not needed any more */
 
 void timer_reset(Machine *m);
 void watchdog_reset(Machine *m);

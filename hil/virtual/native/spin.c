@@ -65,7 +65,7 @@ static bool skip(Core *core)
     core->spun_stable = until;
     core->spun_effects = m->core[0].effects + m->core[1].effects;
     bool alone = m->core[1 - core->index].state != CORE_RUNS;
-    if (alone && until == NEVER) {
+    if (alone && until == NEVER && !m->passing) {
         core->stop = STOP_IDLE;
         return true;
     }

@@ -1,9 +1,11 @@
-/* UART0: a PL011 (4.2) with 32-deep FIFOs, a host at the other end of the wire, and real character times.
+/* UART0 and UART1: PL011s (4.2) with 32-deep FIFOs and real character times. A host is at the other end of UART0's
+ * wire; UART1's leads to other boards, if any (line.c).
  *
  * A character takes (start + data + parity + stop bits) * 16 * (IBRD + FBRD / 64) cycles of clk_peri. Both directions
  * are worked out only when somebody looks, up to the cycle of that look. Bytes from the host enter one a character
- * time; a byte that arrives while time stands still is complete at the instant when time goes on. RTRIS, DMA, modem
- * lines and IrDA are not modelled; framing, parity and break errors do not happen on this wire.
+ * time; a byte that arrives while time stands still is complete at the instant when time goes on. RTRIS, DMA, IrDA and
+ * modem lines but for UART1's RTS and CTS are not modelled, and CTS is always there: the other end takes every byte.
+ * Framing, parity and break errors do not happen on these wires.
  */
 #include <string.h>
 
@@ -18,6 +20,8 @@ static bool enabled(const Uart *uart, uint32_t direction) { return (uart->cr & 1
 static bool transmits(const Uart *uart) { return enabled(uart, 0x100u) && uart->char_den; }
 static bool receives(const Uart *uart) { return enabled(uart, 0x200u); }
 
+static bool is_line(const Machine *m, const Uart *uart) { return uart == &m->uart[1]; }
+
 static uint32_t ring_used(const Ring *ring) { return ring->head - ring->tail; }
 
 /* due += one character, exactly. */
@@ -31,9 +35,8 @@ static void add_character(const Uart *uart, uint64_t *due, uint64_t *rem)
     }
 }
 
-void uart_rate(Machine *m)
+static void set_rate(const Machine *m, Uart *uart)
 {
-    Uart *uart = &m->uart;
     uint64_t bits = 1u + 5u + (uart->lcr >> 5 & 3u) + (uart->lcr >> 1 & 1u) + 1u + (uart->lcr >> 3 & 1u);
     uint64_t divisor = (uint64_t)uart->active_ibrd * 64u + uart->active_fbrd;
     uint64_t old_num = uart->char_num, old_den = uart->char_den;
@@ -47,6 +50,11 @@ void uart_rate(Machine *m)
     uart->tx_rem = uart->rx_rem = uart->rx_free_rem = 0; /* fractions of another unit now */
 }
 
+void uart_rate(Machine *m)
+{
+    for (uint32_t i = 0; i < UARTS; i++) set_rate(m, &m->uart[i]);
+}
+
 static void start_tx(Uart *uart, uint64_t cycle, uint64_t rem, uint8_t byte)
 {
     uart->shift = byte;
@@ -56,15 +64,14 @@ static void start_tx(Uart *uart, uint64_t cycle, uint64_t rem, uint8_t byte)
     add_character(uart, &uart->tx_done, &uart->tx_rem);
 }
 
-static void receive(Machine *m, uint8_t byte)
+void uart_receive(Machine *m, Uart *uart, uint8_t byte)
 {
-    Uart *uart = &m->uart;
     if (!receives(uart)) {
         uart->lost++;
         return;
     }
     if (uart->rx_count >= depth(uart)) {
-        if (!uart->overrun_next) note(m, NOTE_OVERRUN, 0, 0, 0);
+        if (!uart->overrun_next) note(m, NOTE_OVERRUN, 0, is_line(m, uart), 0);
         uart->overrun_next = true;
         uart->ris |= INT_OVERRUN;
         uart->rsr |= 8u;
@@ -76,13 +83,13 @@ static void receive(Machine *m, uint8_t byte)
     uart->overrun_next = false;
 }
 
-static void sent(Machine *m)
+static void sent(Machine *m, Uart *uart)
 {
-    Uart *uart = &m->uart;
     Ring *out = &uart->to_host;
     uint64_t at = uart->tx_done, rem = uart->tx_rem;
     uart->shifting = false;
-    if (uart->cr & 0x80u) receive(m, uart->shift); /* LBE */
+    if (uart->cr & 0x80u) uart_receive(m, uart, uart->shift); /* LBE */
+    else if (is_line(m, uart)) line_sent(m, uart->shift, at);
     else if (ring_used(out) < HOST_BYTES) out->bytes[out->head++ % HOST_BYTES] = uart->shift;
     else note(m, NOTE_TX_LOST, 0, 0, 0);
     if (!uart->tx_count || !transmits(uart)) return;
@@ -91,15 +98,14 @@ static void sent(Machine *m)
     uart->tx_count--;
 }
 
-static void arrived(Machine *m)
+static void arrived(Machine *m, Uart *uart)
 {
-    Uart *uart = &m->uart;
     Ring *in = &uart->from_host;
     uint8_t byte = in->bytes[in->tail++ % HOST_BYTES];
     uart->rx_free = uart->rx_due;
     uart->rx_free_rem = uart->rx_rem;
     if (uart->char_den) add_character(uart, &uart->rx_free, &uart->rx_free_rem);
-    if (!(uart->cr & 0x80u)) receive(m, byte);
+    if (!(uart->cr & 0x80u)) uart_receive(m, uart, byte);
     uart->rx_due = uart->rx_free;
     uart->rx_rem = uart->rx_free_rem;
 }
@@ -107,27 +113,45 @@ static void arrived(Machine *m)
 /* Bytes were put into an empty from_host: the first is complete now, or when the line is free again. */
 void uart_given(Machine *m)
 {
-    Uart *uart = &m->uart;
+    Uart *uart = &m->uart[0];
     bool free = uart->rx_free <= m->now;
     uart->rx_due = free ? m->now : uart->rx_free;
     uart->rx_rem = free ? 0 : uart->rx_free_rem;
 }
 
+static uint64_t next_out(const Uart *uart) { return uart->shifting ? uart->tx_done : NEVER; }
+
+static uint64_t next_in(const Machine *m, const Uart *uart)
+{
+    if (is_line(m, uart)) return line_next(m);
+    return ring_used(&uart->from_host) ? uart->rx_due : NEVER;
+}
+
 /* Cycle of the next byte in or out; NEVER when both directions rest. */
+static uint64_t next(const Machine *m, const Uart *uart)
+{
+    uint64_t out = next_out(uart), in = next_in(m, uart);
+    return out < in ? out : in;
+}
+
+static void sync(Machine *m, Uart *uart, uint64_t cycle)
+{
+    for (uint64_t at = next(m, uart); at <= cycle; at = next(m, uart)) {
+        if (next_out(uart) == at) sent(m, uart);
+        else if (is_line(m, uart)) line_event(m);
+        else arrived(m, uart);
+    }
+}
+
 uint64_t uart_next(const Machine *m)
 {
-    const Uart *uart = &m->uart;
-    uint64_t out = uart->shifting ? uart->tx_done : NEVER;
-    uint64_t in = ring_used(&uart->from_host) ? uart->rx_due : NEVER;
-    return out < in ? out : in;
+    uint64_t host = next(m, &m->uart[0]), line = next(m, &m->uart[1]);
+    return host < line ? host : line;
 }
 
 void uart_sync(Machine *m, uint64_t cycle)
 {
-    for (uint64_t next = uart_next(m); next <= cycle; next = uart_next(m)) {
-        if (m->uart.shifting && m->uart.tx_done == next) sent(m);
-        else arrived(m);
-    }
+    for (uint32_t i = 0; i < UARTS; i++) sync(m, &m->uart[i], cycle);
 }
 
 /* Characters in a FIFO of 32 at which an IFLS code says so. */
@@ -135,6 +159,13 @@ static uint32_t fifo_level(uint32_t code)
 {
     static const uint8_t eighths[8] = {1, 2, 4, 6, 7, 7, 7, 7};
     return eighths[code & 7u] * 4u;
+}
+
+/* Whether RTS, which is active low, is asserted: RTSEN ties it to the receive FIFO's level (4.2.6.1). */
+bool uart_ready(const Uart *uart)
+{
+    if (!(uart->cr & 0x4000u)) return (uart->cr & 0x800u) != 0;
+    return uart->rx_count < (uart->lcr & 0x10u ? fifo_level(uart->ifls >> 3) : 1u);
 }
 
 /* RX and TX bits are levels here: they follow the FIFOs, as polling software sees them. */
@@ -160,28 +191,27 @@ static uint32_t flags(const Uart *uart)
     return value;
 }
 
-static uint32_t data_read(const Access *at)
+static uint32_t data_read(const Access *at, Uart *uart)
 {
-    Uart *uart = &at->m->uart;
     if (!uart->rx_count) return 0;
     uint32_t entry = uart->rx[uart->rx_head];
     if (at->peek) return entry;
     uart->rx_head = (uart->rx_head + 1) % 32u;
     uart->rx_count--;
     uart->rsr = entry & OVERRUN ? 8u : 0;
+    if (is_line(at->m, uart)) line_ready(at->m, at->now);
     effect(at->core);
     return entry;
 }
 
-uint32_t uart_read(const Access *at)
+static uint32_t register_read(const Access *at, Uart *uart)
 {
     static const uint8_t ids[8] = {0x11, 0x10, 0x34, 0x00, 0x0d, 0xf0, 0x05, 0xb1}; /* PeriphID, PCellID */
-    Uart *uart = &at->m->uart;
-    uart_sync(at->m, at->now);
-    stable_until(at->core, uart_next(at->m));
+    sync(at->m, uart, at->now);
+    stable_until(at->core, next(at->m, uart));
     if (at->offset >= 0xfe0) return ids[(at->offset - 0xfe0) / 4];
     switch (at->offset) {
-    case DR: return data_read(at);
+    case DR: return data_read(at, uart);
     case RSR: return uart->rsr;
     case FR: return flags(uart);
     case IBRD: return uart->ibrd;
@@ -203,14 +233,13 @@ static void data_write(Uart *uart, uint64_t cycle, uint8_t byte)
     else if (uart->tx_count < depth(uart)) uart->tx[(uart->tx_head + uart->tx_count++) % 32u] = byte;
 }
 
-static void lcr_write(Machine *m, uint32_t value)
+static void lcr_write(const Machine *m, Uart *uart, uint32_t value)
 {
-    Uart *uart = &m->uart;
     if ((uart->lcr ^ value) & 0x10u) uart->rx_count = uart->tx_count = 0; /* FEN flushes */
     uart->lcr = value & 0xffu;
     uart->active_ibrd = uart->ibrd; /* the divisor takes effect with LCR_H (4.2.7.1) */
     uart->active_fbrd = uart->fbrd;
-    uart_rate(m);
+    set_rate(m, uart);
 }
 
 static void control_write(Uart *uart, uint64_t cycle, uint32_t value)
@@ -222,33 +251,38 @@ static void control_write(Uart *uart, uint64_t cycle, uint32_t value)
     uart->tx_count--;
 }
 
-void uart_write(const Access *at, uint32_t value)
+static void register_write(const Access *at, Uart *uart, uint32_t value)
 {
-    Uart *uart = &at->m->uart;
-    uart_sync(at->m, at->now);
+    sync(at->m, uart, at->now);
     switch (at->offset) {
     case DR: data_write(uart, at->now, (uint8_t)value); break;
     case RSR: uart->rsr = 0; break;
     case IBRD: uart->ibrd = value & 0xffffu; break;
     case FBRD: uart->fbrd = value & 0x3fu; break;
-    case LCR_H: lcr_write(at->m, value); break;
+    case LCR_H: lcr_write(at->m, uart, value); break;
     case CR: control_write(uart, at->now, value); break;
     case IFLS: uart->ifls = value & 0x3fu; break;
     case IMSC: uart->imsc = value & 0x7ffu; break;
     case ICR: uart->ris &= ~value; break;
     default: at->regs[at->offset / 4] = value; break;
     }
+    if (is_line(at->m, uart)) line_ready(at->m, at->now);
 }
 
+uint32_t uart_read(const Access *at) { return register_read(at, &at->m->uart[0]); }
+uint32_t uart1_read(const Access *at) { return register_read(at, &at->m->uart[1]); }
+void uart_write(const Access *at, uint32_t value) { register_write(at, &at->m->uart[0], value); }
+void uart1_write(const Access *at, uint32_t value) { register_write(at, &at->m->uart[1], value); }
+
 /* RESETS, or power-on. Bytes already on their way stay on the wire. */
-void uart_reset(Machine *m)
+void uart_reset(Machine *m, uint32_t index)
 {
-    Uart *uart = &m->uart;
+    Uart *uart = &m->uart[index];
     uart->rx_head = uart->rx_count = uart->tx_head = uart->tx_count = 0;
     uart->overrun_next = uart->shifting = false;
     uart->ibrd = uart->fbrd = uart->lcr = uart->imsc = uart->ris = uart->rsr = 0;
     uart->active_ibrd = uart->active_fbrd = 0;
     uart->cr = 0x300;
     uart->ifls = 0x12;
-    uart_rate(m);
+    set_rate(m, uart);
 }
