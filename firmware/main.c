@@ -1,5 +1,6 @@
 /* Core 0 listens for ever, the others wait for work. Everything else happens because the host asked for it. */
 #include "main.h"
+#include "network.h"
 
 hil_server hil_the_server;
 
@@ -14,6 +15,9 @@ int main(void)
     for (;;) {
         int32_t byte = -1;
         while (byte < 0) {
+            if (HIL_NODES > 1u && hil_network_poll()) {
+                hil_server_idle(&hil_the_server);
+            }
             byte = hil_port_getc();
         }
         hil_server_byte(&hil_the_server, (uint8_t)byte);

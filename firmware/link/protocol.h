@@ -2,10 +2,11 @@
 #ifndef HIL_PROTOCOL_H
 #define HIL_PROTOCOL_H
 
-#define HIL_LINK_VERSION 2u
+#define HIL_LINK_VERSION 3u
 #define HIL_LINK_HEADER 8u /* version, kind, sequence (2), payload bytes (2), status, zero */
 #define HIL_LINK_CRC 4u
 #define HIL_LINK_MTU 1024u /* the largest payload */
+#define HIL_LINK_REPEAT 1024u /* the most inferences of one run */
 #define HIL_LINK_EVENT 52u /* the largest payload of an event */
 
 /* Requests; the answer to request K is K + 0x80. */

@@ -1,5 +1,8 @@
 #include "server.h"
 
+#include "hil_program.h"
+#include "net.h"
+
 typedef struct {
     uint8_t status;
     uint32_t bytes;
@@ -140,13 +143,17 @@ static reply on_run(hil_server *server, const hil_frame *request)
     const uint32_t first = hil_get32(request->payload + 4);
     const uint32_t count = hil_get32(request->payload + 8);
     const uint32_t alone = hil_get32(request->payload + 16);
-    if (first > server->engine.steps || count > server->engine.steps - first || alone > server->engine.cores) {
+    const uint32_t repeat = hil_get32(request->payload + 20);
+    if (repeat == 0u || repeat > HIL_LINK_REPEAT || first > server->engine.steps || count > server->engine.steps - first || alone > server->engine.cores) {
         return refuse(HIL_LINK_RANGE);
     }
     server->first = first;
     server->count = count;
     server->jitter = hil_get32(request->payload + 12);
     server->alone = alone;
+    server->repeat = repeat;
+    server->patience_us = hil_get32(request->payload + 24);
+    server->retry_us = hil_get32(request->payload + 28);
     server->result.state = HIL_RUNNING;
     server->result.run = hil_get32(request->payload);
     return done;
@@ -160,7 +167,8 @@ static uint32_t put_result(const hil_result *result, uint8_t *out)
     hil_put32(out + 12, result->step);
     put64(out + 16, result->us);
     put64(out + 24, result->cycles);
-    return 32;
+    hil_put32(out + 32, result->peer);
+    return 36;
 }
 
 static reply on_memory(hil_server *server, uint8_t *out)
@@ -205,7 +213,7 @@ static bool length_fits(const hil_frame *request)
     case HIL_PAINT:
         return request->bytes == 4u;
     case HIL_RUN:
-        return request->bytes == 20u;
+        return request->bytes == 32u;
     case HIL_ECHO:
         return true;
     default:
@@ -269,20 +277,56 @@ static uint64_t whole_cycles(uint32_t ticks, uint64_t us)
     return nearest < low ? low : low + ((nearest - low) & ~(wrap - 1u));
 }
 
+/* True if the steps of the run to do have messages among them. */
+static bool needs_peers(const hil_server *server)
+{
+    const hil_engine *engine = &server->engine;
+    if (HIL_NODES == 1u || engine->nodes == 1u || server->alone != 0u) {
+        return false;
+    }
+    const hil_header *header = (const hil_header *)(const void *)engine->program;
+    const hil_step *steps = (const hil_step *)(const void *)(engine->program + header->steps_at);
+    const uint32_t end = server->count == 0u ? engine->steps : server->first + server->count;
+    for (uint32_t i = server->first; i < end; i++) {
+        if (hil_step_moves(&steps[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static hil_status begin(const hil_server *server)
+{
+    const hil_net_job job = {server->result.run, server->repeat, server->patience_us, server->retry_us};
+    return hil_net_begin(&job);
+}
+
 static void run(hil_server *server)
 {
     hil_result *result = &server->result;
+    const uint16_t sequence = server->sequence; /* STATUS is answered while a run waits */
+    const bool together = needs_peers(server);
+    hil_status status = HIL_NODES > 1u && together ? begin(server) : HIL_OK;
     const uint64_t started = hil_port_us();
     const uint32_t before = hil_port_ticks();
-    const hil_status status =
-        hil_engine_run(&server->engine, server->first, server->count, server->jitter, server->alone);
+    for (uint32_t left = server->repeat; status == HIL_OK && left > 0u; left--) {
+        status = hil_engine_run(&server->engine, server->first, server->count, server->jitter, server->alone);
+        if (HIL_NODES > 1u && together && left > 1u) {
+            hil_net_next();
+        }
+    }
     const uint32_t after = hil_port_ticks();
     result->us = hil_port_us() - started;
     result->cycles = whole_cycles(after - before, result->us);
     result->status = (uint32_t)status;
     result->step = server->engine.mates[0].step;
+    result->peer = HIL_NO_PEER;
     result->state = HIL_FINISHED;
-    hil_send(server->event, HIL_DONE, server->sequence, HIL_LINK_OK,
+    if (HIL_NODES > 1u && together) {
+        hil_net_end(status);
+        result->peer = hil_net_peer();
+    }
+    hil_send(server->event, HIL_DONE, sequence, HIL_LINK_OK,
              put_result(result, server->event + HIL_LINK_HEADER));
 }
 
@@ -292,7 +336,8 @@ static void send_bare(hil_server *server, const hil_frame *request, uint8_t stat
     hil_send(server->event, (uint8_t)(request->kind | HIL_ANSWER), request->sequence, status, 0);
 }
 
-static void on_frame(hil_server *server, const hil_frame *request)
+/* Does a request, but for the run that it asks for. */
+static void answer(hil_server *server, const hil_frame *request)
 {
     if (request->version != HIL_LINK_VERSION) {
         send_bare(server, request, HIL_LINK_VERSION_DIFFERS);
@@ -319,16 +364,44 @@ static void on_frame(hil_server *server, const hil_frame *request)
     server->answer_status = made.status;
     server->answer_bytes = made.bytes;
     send_answer(server);
-    if (server->result.state == HIL_RUNNING) {
-        run(server);
-    }
 }
 
 void hil_server_byte(hil_server *server, uint8_t byte)
 {
     hil_frame request;
-    if (hil_receive(&server->receiver, byte, &request)) {
-        on_frame(server, &request);
+    if (!hil_receive(&server->receiver, byte, &request)) {
+        return;
+    }
+    answer(server, &request);
+    while (server->result.state == HIL_RUNNING) {
+        run(server);
+        if (server->interrupted) {
+            server->interrupted = false;
+            answer(server, &server->request);
+        }
+    }
+}
+
+bool hil_net_console(void *user, uint8_t byte)
+{
+    hil_server *server = user;
+    if (!hil_receive(&server->receiver, byte, &server->request)) {
+        return false;
+    }
+    const hil_frame *request = &server->request;
+    const bool repeated = request->kind == HIL_RUN && request->sequence == server->sequence;
+    if (request->version == HIL_LINK_VERSION && (repeated || request->kind == HIL_STATUS)) {
+        answer(server, request); /* that the run goes on */
+        return false;
+    }
+    server->interrupted = true;
+    return true;
+}
+
+void hil_server_idle(hil_server *server)
+{
+    if (HIL_NODES > 1u && server->engine.loaded && server->engine.nodes > 1u) {
+        hil_net_idle();
     }
 }
 
@@ -352,6 +425,11 @@ void hil_server_start(hil_server *server, void (*work)(void))
     const hil_layout *layout = &server->layout;
     server->load_status = hil_engine_load(&server->engine, layout->program, layout->program_bytes, layout->arena,
                                           layout->arena_bytes, cores);
+    const hil_engine *engine = &server->engine;
+    if (HIL_NODES > 1u && engine->loaded && engine->nodes > 1u && !hil_net_open(engine, server)) {
+        server->engine.loaded = false;
+        server->load_status = HIL_NO_NODES;
+    }
     for (uint32_t core = 1; core < server->engine.cores; core++) {
         hil_port_start_core(core, work);
     }

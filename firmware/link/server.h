@@ -11,9 +11,12 @@ typedef struct {
     uint32_t run;   /* the host's number for it */
     uint32_t status;
     uint32_t step;
+    uint32_t peer; /* the node that a failure is about, or HIL_NO_PEER */
     uint64_t us;
     uint64_t cycles;
 } hil_result;
+
+#define HIL_NO_PEER 0xffffffffu
 
 typedef struct {
     hil_engine engine;
@@ -24,9 +27,13 @@ typedef struct {
     uint32_t first, count;  /* of the run to do after this answer */
     uint32_t jitter;
     uint32_t alone;         /* 0: all cores run; k + 1: core 0 runs the steps of core k */
+    uint32_t repeat;        /* inferences, one after the other */
+    uint32_t patience_us, retry_us; /* of the network */
     bool painting;          /* what the other cores do at their next meeting: paint their stacks, or run */
     uint32_t faults[HIL_MAX_CORES]; /* see hil_first_fault */
     bool session;           /* a HELLO came since start */
+    bool interrupted;       /* the host asked for `request` while a run waited for its peers */
+    hil_frame request;
     uint16_t sequence;      /* of the last request done */
     uint32_t answer_bytes;  /* payload of its answer, kept below */
     uint8_t answer_kind, answer_status;
@@ -47,6 +54,9 @@ void hil_server_work(hil_server *server, uint32_t core);
 
 /* Takes one byte from the console; answers, and runs the engine, when it completes a request. */
 void hil_server_byte(hil_server *server, uint8_t byte);
+
+/* Where HIL_NODES is above 1, whenever hil_network_poll says so between requests. */
+void hil_server_idle(hil_server *server);
 
 /* Sends a line of text, cut at HIL_LINK_EVENT bytes, beside the answers. */
 void hil_server_log(hil_server *server, const char *text);

@@ -229,8 +229,11 @@ hil_status hil_net_begin(const hil_net_job *job)
     while (node->state == HIL_NET_WAITS && node->status == HIL_OK) {
         if (node->work || hil_network_poll()) {
             pump(node);
-        } else if (host_speaks(node)) {
-            hil_net_fail(node, HIL_NET_ABORTED, HIL_NET_NOBODY);
+        } else {
+            const int32_t byte = hil_port_getc(); /* nothing is stored on the way here: the loop is at rest */
+            if (byte >= 0 && hil_net_console(node->user, (uint8_t)byte)) {
+                hil_net_fail(node, HIL_NET_ABORTED, HIL_NET_NOBODY);
+            }
         }
     }
     node->started = now_us();

@@ -1,4 +1,6 @@
 /* What a node hears: every frame is checked against the steps of its own program before anything is stored. */
+#include <stddef.h>
+
 #include "node.h"
 
 /* True for a run that is behind this node, or a transfer of this run that is. */

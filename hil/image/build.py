@@ -22,6 +22,7 @@ from hil.image.frames import worst_frames
 from hil.image.stack import StackBound, worst_stack
 from hil.image.toolchain import Compiler, arm_gcc, host_compiler, zig
 from hil.paths import FIRMWARE
+from hil.wire import Wire
 
 TOOLCHAINS = ("zig", "gcc")
 SANITIZERS = ("asan", "tsan")
@@ -35,6 +36,10 @@ _COMMON = ("-std=c11", "-ffreestanding", "-fno-common", "-ffunction-sections", "
 # LSR, loop strength reduction, trades the one index of a loop for several pointers: more than eight low registers hold.
 _KERNELS = {"zig": ("-Os", "-mllvm", "-disable-lsr")}
 _OTHER_KERNELS = ("-O2",)
+# Files of firmware/port that only the driver of one network port needs, and what that port cannot hold back (network.h).
+_SHARED_DRIVERS = {"w5500.c": "ethernet"}
+_HOLDS_BACK = 0xFFFF_FFFF
+_MOST_NODES = 16
 
 Progress = Callable[[str], None]
 
@@ -79,12 +84,17 @@ class _Build:
     compiler: Compiler
     flags: tuple[str, ...]
     link_flags: tuple[str, ...]
+    network: str | None
+    """The network port that the firmware drives; None for a lone node: nothing of networks is compiled then."""
 
     @property
     def sources(self) -> tuple[Path, ...]:
         port = FIRMWARE / "port" / self.board.port
         found = [*FIRMWARE.glob("engine/**/*.c"), *FIRMWARE.glob("link/*.c"), FIRMWARE / "main.c"]
-        found += [*FIRMWARE.glob("port/*.c"), *port.glob("*.c"), *port.glob("*.S")]
+        found += [file for file in FIRMWARE.glob("port/*.c") if _SHARED_DRIVERS.get(file.name) in {None, self.network}]
+        found += [file for file in (*port.glob("*.c"), *port.glob("*.S")) if not file.name.startswith("net_")]
+        if self.network is not None:
+            found += [*FIRMWARE.glob("net/*.c"), port / f"net_{self.network}.c"]
         return tuple(sorted(found))
 
     @property
@@ -100,17 +110,28 @@ class _Build:
         linker = (FIRMWARE / "port" / self.board.port / "link.ld").read_bytes()
         flags = [flag.replace(str(FIRMWARE), "") for flag in (*self.flags, *self.link_flags, *self.speed)]
         return digest(
-            tree_digest(FIRMWARE), linker, _memory_block(self.board), self.compiler.name, self.compiler.version, *flags
-        )
+            tree_digest(FIRMWARE), linker, _memory_block(self.board), self.compiler.name, self.compiler.version,
+            self.network or "", *flags,
+        )  # fmt: skip
 
 
-def build(board: Board, program: bytes, *, toolchain: str = "zig", progress: Progress | None = None) -> Image:
+def build(
+    board: Board,
+    program: bytes,
+    *,
+    toolchain: str = "zig",
+    progress: Progress | None = None,
+    network: Wire | None = None,
+    nodes: int = 1,
+) -> Image:
     """The image of `program` for `board`; from the cache if it was built before.
+
+    With `nodes` above 1 the firmware speaks to the other nodes over the board's port of the wire `network`.
 
     Raises `BuildFailed` with the compiler's words, `ToolMissing`, `DoesNotFit` when flash or RAM overflow.
     """
     say = progress or (lambda _: None)
-    plan = _build_for(board, toolchain)
+    plan = _build_for(board, toolchain, network, nodes)
     key = plan.key()
     objects = entry("firmware", key, lambda place: _compile(plan, place, say))
     build_id = digest(key, program)[:32]
@@ -122,9 +143,11 @@ def build(board: Board, program: bytes, *, toolchain: str = "zig", progress: Pro
     )
 
 
-def compile_commands(board: Board, *, toolchain: str = "zig") -> list[dict[str, object]]:
+def compile_commands(
+    board: Board, *, toolchain: str = "zig", network: Wire | None = None, nodes: int = 1
+) -> list[dict[str, object]]:
     """The entries of a `compile_commands.json` for editors and analysers: one for each source file."""
-    plan = _build_for(board, toolchain)
+    plan = _build_for(board, toolchain, network, nodes)
     return [
         {
             "directory": str(FIRMWARE),
@@ -135,7 +158,7 @@ def compile_commands(board: Board, *, toolchain: str = "zig") -> list[dict[str, 
     ]
 
 
-def _build_for(board: Board, toolchain: str) -> _Build:
+def _build_for(board: Board, toolchain: str, network: Wire | None, nodes: int) -> _Build:
     if toolchain not in (*TOOLCHAINS, *SANITIZERS):
         raise UsageError(f"no toolchain is called {toolchain!r}; known: {', '.join((*TOOLCHAINS, *SANITIZERS))}")
     if toolchain not in board.build:
@@ -147,7 +170,7 @@ def _build_for(board: Board, toolchain: str) -> _Build:
     link = [*target]
     if toolchain != "zig" and not board.hosted:
         link += ["-nostdlib", "-Wl,--no-warn-rwx-segments"]
-    folders = ("engine", "link", "port", f"port/{board.port}", "")
+    folders = ("engine", "link", "net", "port", f"port/{board.port}", "")
     defines = {
         "HIL_BOARD": f'"{board.name}"',
         "HIL_CLOCK_HZ": f"{board.clock_hz}u",
@@ -156,9 +179,25 @@ def _build_for(board: Board, toolchain: str) -> _Build:
         "HIL_CORES": f"{board.cores}u",
         "HIL_RAM_BYTES": f"{board.ram.bytes}u",
     }
+    defines |= _networked(board, network, nodes)
     flags = [*target, *_COMMON]
     flags += [f"-I{FIRMWARE / folder}" for folder in folders] + [f"-D{k}={v}" for k, v in defines.items()]
-    return _Build(board, compiler, tuple(flags), (*link, "-Wl,--gc-sections"))
+    port = network.port if network is not None and nodes > 1 else None
+    return _Build(board, compiler, tuple(flags), (*link, "-Wl,--gc-sections"), port)
+
+
+def _networked(board: Board, network: Wire | None, nodes: int) -> dict[str, str]:
+    """What the compiler is told about the network; nothing for a lone node. Raises `UsageError` for a wrong wire."""
+    if not 1 <= nodes <= _MOST_NODES:
+        raise UsageError(f"firmware for {nodes} nodes; there can be 1 to {_MOST_NODES}")
+    if nodes == 1:
+        return {}
+    if network is None or not board.accepts(network):
+        ports = ", ".join(f"{name} up to {port.most_bps} bits a second" for name, port in board.network.items())
+        wanted = network.name if network is not None else "a wire"
+        raise UsageError(f"{board.name} cannot be one of {nodes} nodes on {wanted}; its network ports: {ports or 'none'}")
+    room = {"HIL_NET_ROOM": f"{_HOLDS_BACK}u"} if network.port == "uart" else {}
+    return {"HIL_NODES": f"{nodes}u", "HIL_NET_BAUD": f"{round(network.bits_per_second)}u", **room}
 
 
 def _compile(plan: _Build, place: Path, say: Progress) -> None:

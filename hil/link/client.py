@@ -68,6 +68,7 @@ class Link:
         self._sequence = 0
         self._run = 0
         self._hello: Hello | None = None
+        self._result: RunResult | None = None
 
     @classmethod
     def open(
@@ -147,16 +148,63 @@ class Link:
 
         Raises `DeviceHang` if the device is silent for longer, `DeviceRefused` if the engine reports an error.
         """
-        _ = self.device
-        self._run = self._run % 0xFFFF_FFFF + 1
         sent = time.monotonic()
-        result = self._start_run(u32(self._run, first, count, jitter, 0 if alone is None else alone + 1))
-        while result is None:
-            result = self._await_done(self._run, sent + limit)
+        self.begin_run(first, count, jitter=jitter, alone=alone)
+        result = self.end_run(limit=sent + limit - time.monotonic())
         if result.status != 0:
             why = messages.ENGINE_TEXT.get(result.status, f"engine status {result.status}")
             raise DeviceRefused(f"{self._name()}: the run stopped at step {result.step}: {why}")
         return result
+
+    def begin_run(
+        self,
+        first: int = 0,
+        count: int = 0,
+        *,
+        jitter: int = 0,
+        alone: int | None = None,
+        repeat: int = 1,
+        run: int | None = None,
+        patience_us: int = 2_000_000,
+        retry_us: int = 20_000,
+    ) -> int:
+        """Ask for a run, and come back as soon as the device accepted it; `end_run` waits for its end.
+
+        The steps are run `repeat` times, one inference after the other. Of several nodes each gets the same `run`, the
+        first inference's number on the network; a cluster's next run begins at `run + repeat` or later, never earlier.
+        Node 0 is asked last: it starts the others. A node gives the run up when nothing of its transfers moved for
+        `patience_us`, and asks again for what did not come after `retry_us`.
+
+        Gives the run's number. Raises `DeviceRefused`, and `LinkTimeout` if the line is dead.
+        """
+        _ = self.device
+        self._run = self._run % 0xFFFF_FFFF + 1 if run is None else run
+        part = 0 if alone is None else alone + 1
+        self._result = self._start_run(u32(self._run, first, count, jitter, part, repeat, patience_us, retry_us))
+        return self._run
+
+    def end_run(self, *, limit: float = 60.0) -> RunResult:
+        """The result of the run that was begun last, after at most `limit` seconds, whatever its status says.
+
+        Raises `DeviceHang` if it does not end.
+        """
+        deadline = time.monotonic() + limit
+        while self._result is None:
+            self._result = self._await_done(self._run, deadline)
+        return self._result
+
+    def abort(self, *, limit: float = 60.0) -> Hello:
+        """Get a node back that waits for its peers: a new session ends the run. It is deaf while it computes.
+
+        Raises `LinkTimeout` if it does not answer within `limit` seconds.
+        """
+        deadline = time.monotonic() + limit
+        while True:
+            try:
+                return self.hello()
+            except LinkTimeout:
+                if time.monotonic() >= deadline:
+                    raise
 
     def status(self) -> RunResult:
         """The result of the last run."""
@@ -269,14 +317,22 @@ class Link:
                 if (result := self._finished(frame, run)) is not None:
                     return result
                 if frame.kind == Kind.STATUS | ANSWER and frame.sequence == asked.sequence:
-                    self._checked(Kind.STATUS, frame)
-                    raise LinkTimeout(f"{self._name()}: alive, but RUN never reached it in {self.tries} tries")
+                    self._runs_still(frame, run, last)
+                    return None
         if last:
             raise DeviceHang(
                 f"{self._name()}: no sign of run {run} ending, and no answer to STATUS in {self.tries} tries",
                 hint="power-cycle the board; raise the limit if the model is that slow",
             )
         return None
+
+    def _runs_still(self, frame: Frame, run: int, last: bool) -> None:
+        """Raise for an answer to STATUS that says that `run` never began, or that it should have ended."""
+        found = self._decode(Kind.STATUS, self._checked(Kind.STATUS, frame), messages.decode_result)
+        if found.state is not RunState.RUNNING or found.run != run:
+            raise LinkTimeout(f"{self._name()}: alive, but RUN never reached it in {self.tries} tries")
+        if last:
+            raise DeviceHang(f"{self._name()}: run {run} did not end: it waits for its peers", hint="see what they say")
 
     def _finished(self, frame: Frame, run: int) -> RunResult | None:
         """The result of `run`, if `frame` carries it."""

@@ -10,7 +10,7 @@ import struct
 import zlib
 from dataclasses import dataclass
 
-VERSION = 2
+VERSION = 3
 MAX_PAYLOAD = 1024
 """No frame may carry more, whatever a device claims in HELLO."""
 

@@ -15,7 +15,10 @@ from hil.link.framing import MAX_PAYLOAD, VERSION
 ANSWER = 0x80
 _MAX_TENSORS = 4096
 _MAX_CORES = 64
+_MAX_NODES = 16
 _HELLO_BYTES = 108
+_RESULT = struct.Struct("<IIIIQQI")
+_NO_PEER = 0xFFFF_FFFF
 
 
 class BadMessage(Exception):
@@ -75,6 +78,10 @@ ENGINE_TEXT = {
     10: "the program needs a larger arena than the board has",
     11: "a wrong argument",
     12: "the program is for more cores than the board has",
+    13: "the program is for several nodes, and the firmware has no network for so many, or its port does not answer",
+    14: "nothing moved on the network for too long",
+    15: "the run was given up, by the host or by a peer",
+    16: "a peer said what the network's protocol does not allow: do all nodes have parts of one deployment?",
 }
 
 
@@ -132,9 +139,12 @@ class RunResult:
     state: RunState
     run: int
     status: int
+    """0, or what went wrong (`ENGINE_TEXT`)."""
     step: int
     us: int
     cycles: int
+    peer: int | None = None
+    """The node that a failure on the network is about."""
 
 
 @dataclass(frozen=True)
@@ -239,12 +249,14 @@ def decode_tensors(payload: bytes, expected: int, arena: int) -> tuple[Span, ...
 
 def decode_result(payload: bytes) -> RunResult:
     """DONE's payload, or STATUS's answer."""
-    if len(payload) != 32:
+    if len(payload) != _RESULT.size:
         raise BadMessage(f"a run's result of {len(payload)} bytes")
-    state, run, status, step, us, cycles = struct.unpack("<IIIIQQ", payload)
+    state, run, status, step, us, cycles, peer = _RESULT.unpack(payload)
     if state not in iter(RunState):
         raise BadMessage(f"run state {state}")
-    return RunResult(RunState(state), run, status, step, us, cycles)
+    if peer >= _MAX_NODES and peer != _NO_PEER:
+        raise BadMessage(f"a failure that is about node {peer}")
+    return RunResult(RunState(state), run, status, step, us, cycles, None if peer == _NO_PEER else peer)
 
 
 def decode_memory(payload: bytes, cores: int, arena_room: int) -> Memory:

@@ -15,7 +15,7 @@ from hil.image.toolchain import zig
 from hil.paths import FIRMWARE
 
 _PORT = Path(__file__).with_name("native_link.c")
-_FOLDERS = ("engine", "link", "port", "")
+_FOLDERS = ("engine", "link", "net", "port", "")
 ARENA = 8192
 WORK = 2048
 """Bytes of the arena that each step of the test program adds one to."""

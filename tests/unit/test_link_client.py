@@ -75,7 +75,7 @@ def test_silence_is_a_timeout_that_names_port_request_and_tries() -> None:
 def test_endless_garbage_is_a_timeout_too() -> None:
     class Babbler(Scripted):
         def read(self, size: int, timeout: float) -> bytes:
-            return (b"\0" + b"garbage" * 9 + b"\0" + Frame(Kind.DONE, 7, bytes(32)).encode())[:size]
+            return (b"\0" + b"garbage" * 9 + b"\0" + Frame(Kind.DONE, 7, bytes(36)).encode())[:size]
 
     with pytest.raises(LinkTimeout, match="damaged frames dropped"):
         link_to(Babbler(lambda _: b"")).hello()
@@ -162,7 +162,7 @@ def test_a_log_line_cannot_drive_the_terminal() -> None:
     assert "?[2Jhello??" in [text.replace("�", "?") for text in link.log]
 
 
-payloads = st.one_of(st.binary(max_size=120), st.just(bytes(108)), st.just(bytes(32)), st.just(b"\xff" * 108))
+payloads = st.one_of(st.binary(max_size=120), st.just(bytes(108)), st.just(bytes(36)), st.just(b"\xff" * 108))
 
 
 @settings(max_examples=150, deadline=None)

@@ -145,7 +145,7 @@ def exchange(device: NativeDevice, *frames: Frame) -> list[Frame]:
 def test_a_repeated_request_is_answered_again_but_done_once() -> None:
     device = NativeDevice()
     exchange(device, Frame(Kind.HELLO, 0, b""), Frame(Kind.PAINT, 1, u32(0)))
-    run = Frame(Kind.RUN, 2, u32(1, 0, 1, 0, 0))
+    run = Frame(Kind.RUN, 2, u32(1, 0, 1, 0, 0, 1, 0, 0))
     assert [f.kind for f in exchange(device, run)] == [Kind.RUN | ANSWER, Kind.DONE]
     assert [f.kind for f in exchange(device, run, run)] == [Kind.RUN | ANSWER] * 2
     read = Frame(Kind.READ, 3, u32(0, 1))
@@ -279,7 +279,7 @@ def test_hostile_requests_stay_inside_their_memory(seed: int) -> None:
     stream = bytearray(Frame(Kind.HELLO, 0, b"").encode())
     for sequence in range(1, 4000):
         kind = draw.choice([*range(12), 255])
-        usual = {Kind.TENSORS: 2, Kind.WRITE: 1, Kind.READ: 2, Kind.PAINT: 1, Kind.RUN: 5}.get(kind, 0)
+        usual = {Kind.TENSORS: 2, Kind.WRITE: 1, Kind.READ: 2, Kind.PAINT: 1, Kind.RUN: 8}.get(kind, 0)
         count = usual if draw.random() < 0.7 else draw.randrange(5)
         words = u32(*(draw.choice(edges) for _ in range(count)))
         extra = 0 if draw.random() < 0.7 and kind != Kind.WRITE else draw.choice([1, 3, 700, 1024 - len(words)])

@@ -57,11 +57,13 @@ static void flush(void)
     uart.out_bytes = 0;
 }
 
-/* Waits a little for whoever is next to say something: a client, or one that connects. */
+int native_network = -1;
+
+/* Waits a little for whoever is next to say something: a client, or one that connects. The network ends the wait too. */
 static bool anything(int from)
 {
-    struct pollfd wanted = {.fd = from, .events = POLLIN};
-    return poll(&wanted, 1, POLL_MS) > 0;
+    struct pollfd wanted[2] = {{.fd = from, .events = POLLIN}, {.fd = native_network, .events = POLLIN}};
+    return poll(wanted, 2, POLL_MS) > 0 && wanted[0].revents != 0;
 }
 
 int32_t hil_port_getc(void)

@@ -14,6 +14,9 @@
 /* Listens on the loopback interface. Returns the port, or -1. */
 int32_t native_open_console(void);
 
+/* The socket of the network, or -1: who waits for the console does not sleep through what comes there. */
+extern int native_network;
+
 /* Time 0 is now. */
 void native_start_clock(void);
 
