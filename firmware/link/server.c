@@ -144,7 +144,8 @@ static reply on_run(hil_server *server, const hil_frame *request)
     const uint32_t count = hil_get32(request->payload + 8);
     const uint32_t alone = hil_get32(request->payload + 16);
     const uint32_t repeat = hil_get32(request->payload + 20);
-    if (repeat == 0u || repeat > HIL_LINK_REPEAT || first > server->engine.steps || count > server->engine.steps - first || alone > server->engine.cores) {
+    if (first > server->engine.steps || count > server->engine.steps - first || alone > server->engine.cores ||
+        repeat == 0u || repeat > HIL_LINK_REPEAT) {
         return refuse(HIL_LINK_RANGE);
     }
     server->first = first;

@@ -10,8 +10,8 @@ enum { ROUNDS = 64 };
 /* A pause is counted as waiting if it is longer than it takes three bytes to come. */
 #define PAUSE_US (30000000u / HIL_NET_BAUD + 2u)
 
-/* A node that waits asks less and less often. */
-enum { SLOWEST_RETRY = 8 };
+/* A node that waits asks less and less often; and never so often that it does nothing else. */
+enum { SLOWEST_RETRY = 8, QUICKEST_RETRY_US = 100 };
 
 static hil_net_node the_node;
 
@@ -211,6 +211,7 @@ hil_status hil_net_begin(const hil_net_job *job)
 {
     hil_net_node *node = &the_node;
     node->job = *job;
+    node->job.retry_us = job->retry_us > QUICKEST_RETRY_US ? job->retry_us : QUICKEST_RETRY_US;
     node->run = job->run;
     node->status = HIL_OK;
     node->peer = HIL_NET_NOBODY;

@@ -109,8 +109,9 @@ static void on_credit(hil_net_node *node, const hil_net_head *head)
 static void answer_late(hil_net_node *node, const hil_net_head *head)
 {
     const bool failed = node->state == HIL_NET_IDLE && node->status != HIL_OK && head->run == node->run;
-    const bool asks = head->kind == HIL_NET_DATA || head->kind == HIL_NET_PROBE;
-    if (node->reply.kind == 0u && (failed || (asks && is_past(node, head)))) {
+    const bool sends = head->kind == HIL_NET_DATA || head->kind == HIL_NET_PROBE;
+    const bool waits = sends || head->kind == HIL_NET_CREDIT;
+    if (node->reply.kind == 0u && (failed ? waits : sends && is_past(node, head))) {
         const hil_net_reply reply = {failed ? HIL_NET_ABORT : HIL_NET_ACK, head->source, head->run, head->transfer};
         node->reply = reply;
         node->work = true;

@@ -195,7 +195,9 @@ def _networked(board: Board, network: Wire | None, nodes: int) -> dict[str, str]
     if network is None or not board.accepts(network):
         ports = ", ".join(f"{name} up to {port.most_bps} bits a second" for name, port in board.network.items())
         wanted = network.name if network is not None else "a wire"
-        raise UsageError(f"{board.name} cannot be one of {nodes} nodes on {wanted}; its network ports: {ports or 'none'}")
+        raise UsageError(
+            f"{board.name} cannot be one of {nodes} nodes on {wanted}; its network ports: {ports or 'none'}"
+        )
     room = {"HIL_NET_ROOM": f"{_HOLDS_BACK}u"} if network.port == "uart" else {}
     return {"HIL_NODES": f"{nodes}u", "HIL_NET_BAUD": f"{round(network.bits_per_second)}u", **room}
 

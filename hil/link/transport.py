@@ -88,15 +88,18 @@ class TcpTransport:
 
 
 class SerialTransport:
-    """Everything else that pyserial opens: device paths, `rfc2217://`, `hwgrep://`, `loop://`."""
+    """Everything else that pyserial opens: device paths, `rfc2217://`, `hwgrep://`, `loop://`.
 
-    def __init__(self, url: str, baud: int) -> None:
+    `flow` turns RTS/CTS flow control on, where the port has those lines.
+    """
+
+    def __init__(self, url: str, baud: int, *, flow: bool = False) -> None:
         import serial  # noqa: PLC0415 - a board on TCP does not need it
 
         self.name = url
         self._gone = (serial.SerialException, OSError, TypeError)
         try:
-            self._port = serial.serial_for_url(url, baudrate=baud, timeout=0, write_timeout=_WRITE_LIMIT)
+            self._port = serial.serial_for_url(url, baudrate=baud, timeout=0, write_timeout=_WRITE_LIMIT, rtscts=flow)
             self._port.reset_input_buffer()
         except (serial.SerialException, OSError, ValueError) as error:
             raise BoardMissing(f"{url}: cannot be opened: {error}", hint="hil boards") from error
