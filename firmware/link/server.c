@@ -153,8 +153,10 @@ static reply on_run(hil_server *server, const hil_frame *request)
     server->jitter = hil_get32(request->payload + 12);
     server->alone = alone;
     server->repeat = repeat;
-    server->patience_us = hil_get32(request->payload + 24);
-    server->retry_us = hil_get32(request->payload + 28);
+    if (HIL_NODES > 1u) {
+        server->patience_us = hil_get32(request->payload + 24);
+        server->retry_us = hil_get32(request->payload + 28);
+    }
     server->result.state = HIL_RUNNING;
     server->result.run = hil_get32(request->payload);
     return done;
@@ -376,7 +378,7 @@ void hil_server_byte(hil_server *server, uint8_t byte)
     answer(server, &request);
     while (server->result.state == HIL_RUNNING) {
         run(server);
-        if (server->interrupted) {
+        if (HIL_NODES > 1u && server->interrupted) {
             server->interrupted = false;
             answer(server, &server->request);
         }
@@ -386,7 +388,7 @@ void hil_server_byte(hil_server *server, uint8_t byte)
 bool hil_net_console(void *user, uint8_t byte)
 {
     hil_server *server = user;
-    if (!hil_receive(&server->receiver, byte, &server->request)) {
+    if (HIL_NODES == 1u || !hil_receive(&server->receiver, byte, &server->request)) {
         return false;
     }
     const hil_frame *request = &server->request;
