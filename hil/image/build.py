@@ -36,7 +36,7 @@ _COMMON = ("-std=c11", "-ffreestanding", "-fno-common", "-ffunction-sections", "
 # LSR, loop strength reduction, trades the one index of a loop for several pointers: more than eight low registers hold.
 _KERNELS = {"zig": ("-Os", "-mllvm", "-disable-lsr")}
 _OTHER_KERNELS = ("-O2",)
-# Files of firmware/port that only the driver of one network port needs, and what that port cannot hold back (network.h).
+# Files of firmware/port that only the driver of one network port needs. HIL_NET_ROOM of a port that stops its peer.
 _SHARED_DRIVERS = {"w5500.c": "ethernet"}
 _HOLDS_BACK = 0xFFFF_FFFF
 _MOST_NODES = 16
