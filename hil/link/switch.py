@@ -102,7 +102,7 @@ class Delivery:
 @dataclass
 class Counts:
     """What one node's line has carried. `refused`: frames from it that name no such nodes or are none at all;
-    `dropped`: frames to it that faults took, or that it had no room for."""
+    `dropped`: frames to it that faults took, or that it had no room for; `lost`: bytes from it outside of frames."""
 
     frames_sent: int = 0
     bytes_sent: int = 0
@@ -110,6 +110,7 @@ class Counts:
     bytes_received: int = 0
     dropped: int = 0
     refused: int = 0
+    lost: int = 0
 
 
 class _Live:

@@ -4,37 +4,34 @@
         serial.serial_for_url(board.uart0_url)
         board.probe.clock()
 
+    with hil.virtual.start_cluster([("rp2040", elf0), ("rp2040", elf1)], hil.wire.wire("uart-3M")) as cluster:
+        cluster.boards[0].uart0_url
+
 Everything above this talks to such a board as to a real one, except for the clock and memory probe. This package does
 not load the emulator; only the board's own process does.
 """
 
 from __future__ import annotations
 
-import atexit
 import contextlib
-import json
-import select
-import selectors
-import subprocess
 import sys
-import threading
 import time
-from collections import deque
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from hil import board as boards
 from hil.board import Virtual
-from hil.errors import BoardMissing, UsageError
+from hil.errors import InfrastructureError, UsageError
 from hil.virtual.probe import Clock, Probe
+from hil.virtual.process import Process
+from hil.wire import Wire
 
-__all__ = ["Clock", "Probe", "VirtualBoard", "names", "prepare", "start"]
+if TYPE_CHECKING:
+    from hil.virtual.clusters import VirtualCluster
 
-_ROOT = Path(__file__).resolve().parent.parent.parent
-_LONGEST_GREETING = 4096
-_LINES = 200
-_TEARDOWN = 0.05  # seconds from the first closed socket of a killed process to the last
+__all__ = ["Clock", "ClusterBoard", "Probe", "VirtualBoard", "names", "prepare", "start", "start_cluster"]
 
 
 def names() -> tuple[str, ...]:
@@ -67,25 +64,17 @@ def described(board: str) -> Virtual:
 class VirtualBoard:
     """A running virtual board. Ending its process is unplugging it."""
 
-    def __init__(self, process: subprocess.Popen[bytes], board: str, limit: float) -> None:
+    def __init__(self, process: Process, board: str, greeting: Mapping[str, Any], limit: float) -> None:
         self._process = process
         self._board = board
-        self._probe: Probe | None = None
-        self._tail: deque[str] = deque(maxlen=_LINES)
-        self._reader = threading.Thread(target=self._read_stderr, daemon=True)
-        self._reader.start()
-        atexit.register(self.stop)
-        try:
-            greeting = self._greeting(limit)
-            self.pid = process.pid
-            self.uart0_url = f"socket://127.0.0.1:{greeting['uart0']}"
-            port = greeting.get("probe")
-            self._probe = Probe("127.0.0.1", port, limit=limit) if port is not None else None
-        except BaseException:
-            self.stop()
-            raise
+        self.pid = process.pid
+        ports = greeting.get("uart0"), greeting.get("probe", 0)  # a board without virtual time has no probe
+        if not all(type(port) is int for port in ports):
+            raise process.missing(f"greeted with {greeting!r:.80}")
+        self.uart0_url = f"socket://127.0.0.1:{ports[0]}"
+        self._probe = Probe("127.0.0.1", ports[1], limit=limit) if ports[1] else None
 
-    def __enter__(self) -> VirtualBoard:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -94,11 +83,7 @@ class VirtualBoard:
     @property
     def alive(self) -> bool:
         """Whether the process runs. One that is being torn down, its sockets closed already, does not."""
-        if self._process.poll() is not None or self._process.stdout is None:
-            return False
-        # After the greeting only its end is readable. The kernel may close the sockets of a killed process first.
-        ended, _, _ = select.select([self._process.stdout], [], [], _TEARDOWN)
-        return not ended
+        return self._process.alive
 
     @property
     def probe(self) -> Probe:
@@ -113,90 +98,54 @@ class VirtualBoard:
 
     def diagnostics(self) -> str:
         """The last lines that the board's process wrote to standard error."""
-        return "\n".join(list(self._tail))
+        return self._process.diagnostics()
 
     def stop(self) -> None:
-        """Unplug it: let go of standard input, then SIGTERM, then SIGKILL, within seconds."""
-        atexit.unregister(self.stop)
+        """Unplug it: its process ends, within seconds."""
         if self._probe is not None:
             self._probe.close()
-        if self._process.stdin is not None:
-            with contextlib.suppress(OSError):
-                self._process.stdin.close()
-        for end in (None, self._process.terminate, self._process.kill):
-            if end is not None:
-                end()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(timeout=1)
-                break
-        self._reader.join(timeout=3)
-        if self._process.stdout is not None:
-            self._process.stdout.close()
-        if self._process.stderr is not None and not self._reader.is_alive():
-            self._process.stderr.close()  # under a thread that reads it, close would wait
+        self._process.stop()
 
-    def _read_stderr(self) -> None:
-        stream: IO[bytes] | None = self._process.stderr
-        if stream is None:
-            return
-        with contextlib.suppress(ValueError, OSError):  # closed under us by stop()
-            while line := stream.readline(4096):
-                self._tail.append(line.decode(errors="replace").rstrip())
 
-    def _greeting(self, limit: float) -> dict[str, Any]:
-        line = self._first_line(limit)
-        try:
-            greeting = json.loads(line)
-            ports = (greeting["uart0"], greeting.get("probe", 0))  # a board without virtual time has no probe
-            if greeting["schema"] == "hil.virtual/1" and all(type(port) is int for port in ports):
-                return dict(greeting)
-        except (ValueError, KeyError, TypeError, AttributeError):
-            pass
-        raise self._missing(f"greeted with {line[:80]!r}")
+class ClusterBoard(VirtualBoard):
+    """One board of several in a process."""
 
-    def _first_line(self, limit: float) -> bytes:
-        """The first line of standard output, within `limit` seconds."""
-        stream = self._process.stdout
-        if stream is None:
-            raise self._missing("has no standard output")
-        line = b""
-        deadline = time.monotonic() + limit
-        with selectors.DefaultSelector() as selector:
-            selector.register(stream, selectors.EVENT_READ)
-            while not line.endswith(b"\n"):
-                if len(line) > _LONGEST_GREETING or not selector.select(deadline - time.monotonic()):
-                    raise self._missing(f"was not ready in {limit:g} s")
-                if not (part := stream.read1(_LONGEST_GREETING)):  # type: ignore[attr-defined]
-                    with contextlib.suppress(subprocess.TimeoutExpired):
-                        self._process.wait(timeout=3)
-                    raise self._missing(f"ended with status {self._process.returncode}")
-                line += part
-        return line
+    @property
+    def alive(self) -> bool:
+        """Whether it is plugged in, and the process runs."""
+        return not self.probe.gone and self._process.alive
 
-    def _missing(self, what: str) -> BoardMissing:
-        self._reader.join(timeout=0.5)
-        said = self.diagnostics()
-        return BoardMissing(f"the virtual {self._board} {what}" + (f"; it said:\n{said}" if said else ""))
+    def stop(self) -> None:
+        """Unplug it. The others go on; their process ends with the cluster."""
+        if not self.probe.gone:
+            with contextlib.suppress(InfrastructureError):
+                self.probe.unplug()
+        self.probe.close()
 
 
 def start(board: str, elf: Path, *, limit: float = 60) -> VirtualBoard:
-    """Power up a virtual `board` with `elf` in its flash; raise `BoardMissing` if it is not ready in `limit` seconds.
-
-    It runs in a session of its own, so that Ctrl-C in the terminal does not unplug it, and ends with its owner.
-    """
+    """Power up a virtual `board` with `elf` in its flash; `BoardMissing` if it is not ready in `limit` seconds."""
     prepare(board)
     command = [sys.executable, "-m", "hil.virtual", board, "--elf", str(elf.resolve())]
     if described(board).runner == "process":
         command = [str(elf.resolve())]  # which greets, and ends with its owner, itself
+    return _started(Process(command, f"the virtual {board}"), board, limit)
+
+
+def start_cluster(nodes: Sequence[tuple[str, Path]], wire: Wire, *, limit: float = 60) -> VirtualCluster:
+    """Power up boards, each with what is in its flash, all on `wire`; node n is the n-th.
+
+    Raises `UsageError` for boards that cannot be on one network, `BoardMissing` if they are not ready in `limit`
+    seconds.
+    """
+    from hil.virtual import clusters  # noqa: PLC0415  it is made of what is here
+
+    return clusters.start(nodes, wire, limit=limit)
+
+
+def _started(process: Process, board: str, limit: float) -> VirtualBoard:
     try:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-            cwd=_ROOT,  # so that nothing in the user's folder is imported in place of a module
-        )
-    except OSError as error:
-        raise BoardMissing(f"the virtual {board} could not be started: {error}") from error
-    return VirtualBoard(process, board, limit)
+        return VirtualBoard(process, board, process.greeting("hil.virtual/1", limit), limit)
+    except BaseException:
+        process.stop()
+        raise

@@ -1,0 +1,81 @@
+"""Starting several virtual boards on one network: in one process that counts their time, or a process each."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from hil import board as boards
+from hil.errors import UsageError
+from hil.link.switch import Counts, Fault
+from hil.virtual import ClusterBoard, VirtualBoard, described, prepare
+from hil.virtual.probe import Wires
+from hil.virtual.process import Process
+from hil.wire import Wire
+
+
+class WireControl(Protocol):
+    """What can be done to the wires of a cluster, and what they have carried."""
+
+    def fault(self, fault: Fault) -> None: ...
+    def clear(self) -> None: ...
+    def counts(self) -> tuple[Counts, ...]: ...
+
+
+class VirtualCluster:
+    """Running virtual boards on one network; node n is `boards[n]`."""
+
+    def __init__(self, members: Sequence[VirtualBoard], wires: WireControl, parts: Sequence[Any]) -> None:
+        self.boards: tuple[VirtualBoard, ...] = tuple(members)
+        self.wires = wires
+        self._parts = parts
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Unplug everything: all processes end, within seconds."""
+        for board in self.boards:
+            board.probe.close()
+        for part in self._parts:
+            part.stop()
+
+
+def start(nodes: Sequence[tuple[str, Path]], wire: Wire, *, limit: float) -> VirtualCluster:
+    """See `hil.virtual.start_cluster`."""
+    if not nodes:
+        raise UsageError("a cluster without boards")
+    runners = {described(board).runner for board, _ in nodes}
+    for board, _ in nodes:
+        if wire.port not in boards.load(board).network:
+            known = ", ".join(boards.load(board).network) or "none at all"
+            raise UsageError(f"{board} has no network port {wire.port!r} for the wire {wire.name}; it has {known}")
+    if len(runners) > 1:
+        raise UsageError("boards whose time is counted and boards that live by this machine's clock share no network")
+    for board in sorted({board for board, _ in nodes}):
+        prepare(board)
+    return _unicorn(nodes, wire, limit)
+
+
+def _unicorn(nodes: Sequence[tuple[str, Path]], wire: Wire, limit: float) -> VirtualCluster:
+    command = [sys.executable, "-m", "hil.virtual.cluster", "--wire", wire.name]
+    for board, elf in nodes:
+        command += ["--node", f"{board}={elf.resolve()}"]
+    process = Process(command, f"the virtual cluster of {', '.join(board for board, _ in nodes)}")
+    try:
+        greeting = process.greeting("hil.virtual.cluster/1", limit)
+        ports = greeting.get("boards")
+        if not isinstance(ports, list) or len(ports) != len(nodes) or type(greeting.get("wires")) is not int:
+            raise process.missing(f"greeted with {greeting!r:.80}")
+        members = [ClusterBoard(process, board, port, limit) for (board, _), port in zip(nodes, ports, strict=True)]
+        wires = Wires("127.0.0.1", greeting["wires"], limit, "virtual cluster's wires")
+        return VirtualCluster(members, wires, [process])
+    except BaseException:
+        process.stop()
+        raise
