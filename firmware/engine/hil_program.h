@@ -35,8 +35,8 @@ typedef struct {
 /* A barrier is of all cores: they wait for each other there. Its other words are zero.
  *
  * SEND and RECEIVE are of core 0. Their operator is a TRANSFER, and of their box r0 and r1 are its runs [r0, r1), c0 is
- * the number of the message, which rises from step to step, and c1 a bit mask of peers: the receivers of a SEND, the one
- * sender of a RECEIVE. A run of neighbouring SENDs and RECEIVEs is an exchange: all of them proceed together. */
+ * the number of the message, which rises from step to step, and c1 a bit mask of peers: the receivers of a SEND, the
+ * one sender of a RECEIVE. A run of neighbouring SENDs and RECEIVEs is an exchange: all of them proceed together. */
 enum { HIL_STEP_BOX = 1, HIL_STEP_BARRIER = 2, HIL_STEP_SEND = 3, HIL_STEP_RECEIVE = 4 };
 
 /* A box of an operator's output: rows [r0, r1) by channels [c0, c1). */

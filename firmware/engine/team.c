@@ -60,10 +60,11 @@ void hil_engine_walk(hil_engine *engine, uint32_t core)
     bool failed = false; /* a failure of core 0's is seen behind the next meeting; till then all compute their own */
     for (uint32_t i = job->first; i < job->end; i++) {
         const uint32_t kind = steps[i].kind;
-        const bool mine = kind == HIL_STEP_BOX       ? steps[i].core == part && !failed
-                          : kind == HIL_STEP_BARRIER ? job->alone == 0u
-                                                     : core == 0u && job->alone == 0u && !failed;
-        if (!mine) {
+        if (kind == HIL_STEP_BOX ? steps[i].core != part : job->alone != 0u) {
+            continue;
+        }
+        /* Messages are core 0's; and after a failure there is nothing more to do than to meet. */
+        if (HIL_NODES > 1u && kind != HIL_STEP_BARRIER && (failed || (kind != HIL_STEP_BOX && core != 0u))) {
             continue;
         }
         if (!failed) {

@@ -8,7 +8,8 @@ import struct
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -23,7 +24,8 @@ ENGINE = FIRMWARE / "engine"
 _RUNNER = Path(__file__).with_name("native_runner.c")
 _TEAM = Path(__file__).with_name("native_team.c")
 MAX_CORES = 8
-_FLAGS = ["-std=c11", "-g", "-Wall", "-Wextra", "-Werror", "-Wconversion", "-Wshadow", f"-I{ENGINE}", "-DHIL_NODES=16u"]
+MAX_NODES = 16
+_FLAGS = ["-std=c11", "-g", "-Wall", "-Wextra", "-Werror", "-Wconversion", "-Wshadow", f"-I{ENGINE}"]
 
 
 def sources() -> list[Path]:
@@ -54,25 +56,45 @@ class _Span(ctypes.Structure):
     _fields_ = (("offset", ctypes.c_uint32), ("bytes", ctypes.c_uint32))
 
 
+Exchange = Callable[[int, int, int], int]
+"""Does the steps [first, end) of the program whose engine is at the given address; gives a status."""
+_EXCHANGE = ctypes.CFUNCTYPE(ctypes.c_uint32, ctypes.c_void_p, ctypes.c_uint32, ctypes.c_uint32)
+
+
+@contextmanager
+def exchanging(exchange: Exchange) -> Iterator[None]:
+    """What all engines do for their exchanges, called on the thread of core 0."""
+    place = ctypes.c_void_p.in_dll(library(), "team_exchange")
+    called = _EXCHANGE(exchange)
+    place.value = ctypes.cast(called, ctypes.c_void_p).value
+    try:
+        yield
+    finally:
+        place.value = None
+
+
 @cache
-def library() -> ctypes.CDLL:
-    """The engine as a shared library, built by zig; undefined behaviour ends the process at once."""
+def library(nodes: int = MAX_NODES) -> ctypes.CDLL:
+    """The engine as a shared library, built by zig; undefined behaviour ends the process at once.
+
+    It takes programs for up to `nodes` nodes.
+    """
     compiler = zig()
 
     def make(folder: Path) -> None:
         flags = ["-O1", "-shared", "-fPIC", "-fsanitize=undefined", "-fsanitize-trap=undefined"]
-        made = ["-o", folder / "engine.so"]
+        made = [f"-DHIL_NODES={nodes}u", "-o", folder / "engine.so"]
         compiler.run([*flags, *_FLAGS, *sources(), _TEAM, *made], what="building the engine natively")
 
-    key = digest("engine.so/2", compiler.version, tree_digest(ENGINE, _TEAM, _TEAM.with_suffix(".h")))
+    key = digest("engine.so/3", str(nodes), compiler.version, tree_digest(ENGINE, _TEAM, _TEAM.with_suffix(".h")))
     return ctypes.CDLL(str(entry("test-engine", key, make) / "engine.so"))
 
 
 class NativeEngine:
     """One loaded program on this machine, with an arena and a program copy of exactly the needed size."""
 
-    def __init__(self, program: bytes, arena_bytes: int, cores: int = MAX_CORES) -> None:
-        self.lib = library()
+    def __init__(self, program: bytes, arena_bytes: int, cores: int = MAX_CORES, nodes: int = MAX_NODES) -> None:
+        self.lib = library(nodes)
         self.engine = _Engine()
         self.program = ctypes.create_string_buffer(program, max(len(program), 1))
         self.arena = (ctypes.c_uint8 * max(arena_bytes, 1))(*[0xA5] * max(arena_bytes, 1))
@@ -105,6 +127,15 @@ class NativeEngine:
         spans = [self._span("hil_engine_output", k) for k in range(self.engine.outputs)]
         return tuple(bytes(self.arena[s.offset : s.offset + s.bytes]) for s in spans)
 
+    @property
+    def address(self) -> int:
+        """Which engine it is, for `exchanging`."""
+        return ctypes.addressof(self.engine)
+
+    def run_status(self, jitter: int = 0) -> tuple[int, int]:
+        """Status and step of core 0 after a run with whatever the inputs hold."""
+        return int(self.lib.team_run(ctypes.byref(self.engine), jitter)), int(self.engine.mates[0].step)
+
     def part(self, first: int, count: int, part: int) -> int:
         """Core 0 runs the steps of core `part`; gives the status."""
         return int(self.lib.hil_engine_run(ctypes.byref(self.engine), first, count, 0, part + 1))
@@ -133,10 +164,11 @@ def _sanitized_runner() -> Path:
 
     def make(folder: Path) -> None:
         flags = ["-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-pthread", *_FLAGS]
+        flags.append(f"-DHIL_NODES={MAX_NODES}u")
         given = [str(source) for source in (*sources(), _TEAM, _RUNNER)]
         subprocess.run([compiler, *flags, *given, "-o", str(folder / "runner")], check=True)
 
-    return entry("test-runner", digest("runner/2", version, tree_digest(ENGINE, _RUNNER, _TEAM)), make) / "runner"
+    return entry("test-runner", digest("runner/3", version, tree_digest(ENGINE, _RUNNER, _TEAM)), make) / "runner"
 
 
 def run_sanitized(program: bytes, arena_bytes: int, inputs: bytes) -> tuple[int, int, bytes]:

@@ -3,6 +3,9 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <stddef.h>
+
+uint32_t (*team_exchange)(hil_engine *engine, uint32_t first, uint32_t end);
 
 void hil_engine_wait(void)
 {
@@ -47,6 +50,5 @@ hil_status team_run(hil_engine *engine, uint32_t jitter)
 
 hil_status hil_engine_exchange(hil_engine *engine, uint32_t first, uint32_t end)
 {
-    (void)engine, (void)first, (void)end;
-    return HIL_OK;
+    return team_exchange == NULL ? HIL_NET_TIMEOUT : (hil_status)team_exchange(engine, first, end);
 }

@@ -1,7 +1,7 @@
-/* CONV_2D and FULLY_CONNECTED (one pixel a row). Weights are [oc][kh][kw][ic / groups]. The input's zero point is folded
- * into the channel's bias: a window that lies inside the input is used where it is, a small one that does not is copied
- * with the zero point around it. For any other window the zero point is subtracted from every value. A window that a
- * ring cuts in two counts as one that does not lie inside. */
+/* CONV_2D and FULLY_CONNECTED (one pixel a row). Weights are [oc][kh][kw][ic / groups]. The input's zero point is
+ * folded into the channel's bias: a window that lies inside the input is used where it is, a small one that does not is
+ * copied with the zero point around it. For any other window the zero point is subtracted from every value. A window
+ * that a ring cuts in two counts as one that does not lie inside. */
 #include "arithmetic.h"
 #include "dot.h"
 #include "kernels.h"
@@ -15,8 +15,8 @@ hil_status hil_check_conv(const hil_limits *limits, const hil_conv *r, hil_exten
         return HIL_BAD_RECORD;
     }
     const int32_t weight_sizes[4] = {s->oc, s->kh, s->kw, s->ic / r->groups};
-    if (!hil_sizes(weight_sizes, 4, &weights) || !hil_int8s_ok(r->in_zp, r->out_zp, r->lo, r->hi) || !hil_int8_ok(r->weight_zp) ||
-        !hil_readable(limits, r->weights, weights, 1u) ||
+    if (!hil_sizes(weight_sizes, 4, &weights) || !hil_int8s_ok(r->in_zp, r->out_zp, r->lo, r->hi) ||
+        !hil_int8_ok(r->weight_zp) || !hil_readable(limits, r->weights, weights, 1u) ||
         !hil_readable(limits, r->params, (uint64_t)s->oc * sizeof(hil_channel), 4u)) {
         return HIL_BAD_RECORD;
     }

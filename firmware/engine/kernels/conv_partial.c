@@ -20,7 +20,8 @@ hil_status hil_check_conv_partial(const hil_limits *limits, const hil_conv_parti
     return HIL_OK;
 }
 
-/* Channels [c0, c1) of one pixel whose window lies inside the input in one piece, two at a time; `x` is its first tap. */
+/* Channels [c0, c1) of one pixel whose window lies inside the input in one piece, two at a time; `x` is its first tap.
+ */
 __attribute__((noinline)) static void inside(const hil_conv_partial *r, const int8_t *x, const int8_t *w,
                                              const hil_word *start, hil_word *out, const hil_box *box)
 {
@@ -58,7 +59,8 @@ typedef struct {
     int32_t turn; /* see hil_sweep */
 } hil_place;
 
-/* Sum over one tap of any window: the products of the input's values, or of the zero point where it is in the padding. */
+/* Sum over one tap of any window: products of the input's values, or of the zero point where the tap is in the padding.
+ */
 __attribute__((noinline)) static uint32_t tap(const hil_conv_partial *r, const int8_t *x, const int8_t *w)
 {
     const hil_slide *s = &r->slide;

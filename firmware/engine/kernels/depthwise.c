@@ -8,7 +8,8 @@ hil_status hil_check_depthwise(const hil_limits *limits, const hil_depthwise *r,
     uint64_t weights;
     const int32_t weight_sizes[3] = {s->oc, s->kh, s->kw};
     if (!hil_slide_ok(limits, s, &r->stored, r->in, r->out, 1u, extent) || !hil_sizes(weight_sizes, 3, &weights) ||
-        s->oc % s->ic != 0 || !hil_int8s_ok(r->in_zp, r->out_zp, r->lo, r->hi) || !hil_readable(limits, r->weights, weights, 1u) ||
+        s->oc % s->ic != 0 || !hil_int8s_ok(r->in_zp, r->out_zp, r->lo, r->hi) ||
+        !hil_readable(limits, r->weights, weights, 1u) ||
         !hil_readable(limits, r->params, (uint64_t)s->oc * sizeof(hil_channel), 4u)) {
         return HIL_BAD_RECORD;
     }
@@ -59,7 +60,8 @@ __attribute__((noinline)) static uint32_t row_of_taps_apart(const int8_t *x, con
     return sum;
 }
 
-__attribute__((noinline)) static uint32_t window_of(const hil_walk *walk, const int8_t *x, const int8_t *w, int32_t zero)
+__attribute__((noinline)) static uint32_t window_of(const hil_walk *walk, const int8_t *x, const int8_t *w,
+                                                    int32_t zero)
 {
     uint32_t sum = 0;
     for (int32_t row = walk->rows + walk->later; row > 0; row--) {
