@@ -9,7 +9,7 @@ from hil.virtual.chip.build import unicorn_library
 
 RAN_TO_LIMIT, RAN_IDLE, RAN_DEAD = range(3)
 NEVER = (1 << 64) - 1
-PORTS = {"uart": 1}
+PORTS = {"uart": 1, "ethernet": 2}
 """The network ports of virtual microcontrollers, by the number that `machine_wire` takes."""
 CORES = 2
 
@@ -70,6 +70,17 @@ _CAUSES = {
     7: "SVC where it cannot be taken",
     8: "a branch to an even address",
 }
+# REFUSED_* in w5500.c.
+_REFUSED = {
+    1: "an SPI frame of fixed length is not modelled",
+    2: "access to a block that is not modelled or has no memory",
+    3: "a socket command that is not modelled",
+    4: "only a UDP socket without options is modelled",
+    5: "a memory size that cannot be",
+    6: "SEND_MAC without a datagram that can be sent now",
+    7: "a reset of less than 500 us",
+    8: "a datagram to others than those that the frame in it names",
+}
 _RESTARTS = {0: "SYSRESETREQ", 1: "the watchdog ran out", 2: "the watchdog was triggered"}
 
 
@@ -94,5 +105,11 @@ def describe(kind: int, core: int, a: int, b: int) -> str:
             return f"UART{a}: receive overrun: bytes are lost"
         case 9:
             return "UART0: sent bytes are lost: the host does not take them"
+        case 11:
+            return f"SPI0: only mode 3 with 8 bits is modelled, not SSPCR0 {a:#x}, SSPCR1 {b:#x}"
+        case 12:
+            return f"W5500: {_REFUSED.get(a, f'refusal {a}')} ({b:#x})"
+        case 13:
+            return f"W5500: its receive memory is full: a datagram of {a} bytes is lost"
         case _:
             return "network: bytes that are no frame, or that no pin leads to, are lost"

@@ -12,7 +12,7 @@ static const BlockInfo blocks[] = {
     {0x40010000u, psm_read, psm_write, 2, 3, true, -1, BLOCK_PLAIN},
     {0x40014000u, storage_read, storage_write, 2, 3, true, 5, BLOCK_PINS},    /* IO_BANK0 */
     {0x40018000u, storage_read, storage_write, 2, 3, true, 6, BLOCK_PLAIN},   /* IO_QSPI */
-    {0x4001c000u, storage_read, storage_write, 2, 3, true, 8, BLOCK_PLAIN},   /* PADS_BANK0 */
+    {0x4001c000u, storage_read, storage_write, 2, 3, true, 8, BLOCK_PADS},    /* PADS_BANK0 */
     {0x40020000u, storage_read, storage_write, 2, 3, true, 9, BLOCK_PLAIN},   /* PADS_QSPI */
     {0x40024000u, xosc_read, xosc_write, 2, 3, true, -1, BLOCK_XOSC},
     {0x40028000u, pll_read, pll_write, 2, 3, true, 12, BLOCK_PLL_SYS},
@@ -20,6 +20,7 @@ static const BlockInfo blocks[] = {
     {0x40030000u, storage_read, storage_write, 2, 3, true, 1, BLOCK_PLAIN},   /* BUSCTRL */
     {0x40034000u, uart_read, uart_write, 2, 3, true, 22, BLOCK_UART},
     {0x40038000u, uart1_read, uart1_write, 2, 3, true, 23, BLOCK_UART1},
+    {0x4003c000u, spi_read, spi_write, 2, 3, true, 16, BLOCK_SPI},            /* SPI0 */
     {0x40054000u, timer_read, timer_write, 2, 3, true, 21, BLOCK_TIMER},
     {0x40058000u, watchdog_read, watchdog_write, 2, 3, true, -1, BLOCK_WATCHDOG},
     {0x40060000u, rosc_read, storage_write, 2, 3, true, -1, BLOCK_PLAIN},

@@ -11,7 +11,7 @@ static const BlockInfo blocks[] = {
     {0x40020000u, resets_read, resets_write, 0, 0, true, -1, BLOCK_PLAIN},
     {0x40028000u, storage_read, storage_write, 0, 0, true, 6, BLOCK_PINS},    /* IO_BANK0 */
     {0x40030000u, storage_read, storage_write, 0, 0, true, 7, BLOCK_PLAIN},   /* IO_QSPI */
-    {0x40038000u, storage_read, storage_write, 0, 0, true, 9, BLOCK_PLAIN},   /* PADS_BANK0 */
+    {0x40038000u, storage_read, storage_write, 0, 0, true, 9, BLOCK_PADS},    /* PADS_BANK0 */
     {0x40040000u, storage_read, storage_write, 0, 0, true, 10, BLOCK_PLAIN},  /* PADS_QSPI */
     {0x40048000u, xosc_read, xosc_write, 0, 0, true, -1, BLOCK_XOSC},
     {0x40050000u, pll_read, pll_write, 0, 0, true, 14, BLOCK_PLL_SYS},
@@ -20,6 +20,7 @@ static const BlockInfo blocks[] = {
     {0x40068000u, storage_read, storage_write, 0, 0, true, 1, BLOCK_PLAIN},   /* BUSCTRL */
     {0x40070000u, uart_read, uart_write, 0, 0, true, 26, BLOCK_UART},
     {0x40078000u, uart1_read, uart1_write, 0, 0, true, 27, BLOCK_UART1},
+    {0x40080000u, spi_read, spi_write, 0, 0, true, 18, BLOCK_SPI},            /* SPI0 */
     {0x400b0000u, timer_read, timer_write, 0, 0, true, 23, BLOCK_TIMER},      /* TIMER0 */
     {0x400c8000u, storage_read, storage_write, 0, 0, true, -1, BLOCK_PLAIN},  /* XIP_CTRL */
     {0x400d0000u, storage_read, storage_write, 0, 0, true, -1, BLOCK_PLAIN},  /* XIP_QMI */

@@ -115,6 +115,7 @@ void clocks_update(Machine *m, uint64_t cycle)
     counter_rate(&m->watchdog, cycle, m->watchdog_end == NEVER ? stopped : m->watchdog_tick, m->sys);
     uart_rate(m);
     network_clocks(m, cycle);
+    spi_rate(m);
     if (m->sys.num) return;
     for (uint32_t i = 0; i < CORES; i++) {
         m->core[i].state = CORE_LOCKED;
@@ -207,6 +208,7 @@ void resets_write(const Access *at, uint32_t value)
     if (at->offset != 0) return;
     uint32_t newly = value & ~m->resets & chip->resets_all;
     uart_sync(m, at->now);
+    spi_sync(m, at->now);
     m->resets = value & chip->resets_all;
     for (uint32_t i = 0; i < chip->block_count; i++) {
         const BlockInfo *block = &chip->blocks[i];
@@ -215,6 +217,7 @@ void resets_write(const Access *at, uint32_t value)
         if (block->name == BLOCK_TIMER) timer_reset(m);
         if (block->name == BLOCK_UART) uart_reset(m, 0);
         if (block->name == BLOCK_UART1) uart_reset(m, 1);
+        if (block->name == BLOCK_SPI) spi_reset(m);
     }
     clocks_update(m, at->now);
 }

@@ -91,8 +91,10 @@ static void chip_reset(Machine *m)
     memcpy(bus_bank(m, BLOCK_WATCHDOG) + 3, scratch, sizeof scratch);
     watchdog_reset(m);
     for (uint32_t i = 0; i < UARTS; i++) uart_reset(m, i);
+    spi_reset(m);
     timer_reset(m);
     sio_reset(m);
+    w5500_pins(m, m->now);
     m->ssi_count = 0;
     m->restart = false;
     clocks_reset(m);

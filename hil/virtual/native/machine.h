@@ -14,6 +14,9 @@
 
 #include <unicorn/unicorn.h>
 
+#include "spi.h"
+#include "w5500.h"
+
 #define NEVER UINT64_MAX
 #define CORES 2
 #define RAM_BASE 0x20000000u
@@ -186,6 +189,8 @@ struct Machine {
     Uart uart[UARTS];
     Network network;
     Line line;
+    Spi spi;
+    W5500 w5500;
     uint32_t note_head, note_tail;
     Note notes[NOTES];
 };
@@ -193,7 +198,7 @@ struct Machine {
 /* Things worth a line on stderr; texts are in native.py. */
 enum {
     NOTE_FAULT = 1, NOTE_LOCKUP, NOTE_RESTART, NOTE_INTERRUPTS, NOTE_WFI, NOTE_CLOCK_STOPPED, NOTE_INTERPOLATOR,
-    NOTE_OVERRUN, NOTE_TX_LOST, NOTE_NO_FRAME
+    NOTE_OVERRUN, NOTE_TX_LOST, NOTE_NO_FRAME, NOTE_SPI, NOTE_W5500, NOTE_W5500_FULL
 };
 enum {
     CAUSE_READ = 1, CAUSE_WRITE, CAUSE_FETCH, CAUSE_UNDEFINED, CAUSE_BREAKPOINT, CAUSE_UNALIGNED, CAUSE_SVC, CAUSE_STATE
@@ -209,7 +214,7 @@ typedef void WriteRegister(const Access *at, uint32_t value);
 /* Blocks that other code asks for by name; the rest is PLAIN. */
 typedef enum {
     BLOCK_PLAIN, BLOCK_CLOCKS, BLOCK_XOSC, BLOCK_PLL_SYS, BLOCK_PLL_USB, BLOCK_WATCHDOG, BLOCK_TIMER, BLOCK_TICKS,
-    BLOCK_UART, BLOCK_UART1, BLOCK_PINS
+    BLOCK_UART, BLOCK_UART1, BLOCK_PINS, BLOCK_PADS, BLOCK_SPI
 } BlockName;
 
 /* A block of registers in the address map, and what an access to it costs beyond a plain load or store. */
@@ -258,10 +263,10 @@ extern const Chip chip_rp2040, chip_rp2350;
 
 uint32_t storage_read(const Access *at);
 void storage_write(const Access *at, uint32_t value);
-ReadRegister clocks_read, resets_read, psm_read, xosc_read, rosc_read, pll_read, ssi_read, uart_read, uart1_read, timer_read,
-    watchdog_read, ticks_read, sio_read, ppb_read, dwt_read;
-WriteRegister clocks_write, resets_write, psm_write, xosc_write, pll_write, ssi_write, uart_write, uart1_write, timer_write,
-    watchdog_write, ticks_write, sio_write, ppb_write, dwt_write, read_only;
+ReadRegister clocks_read, resets_read, psm_read, xosc_read, rosc_read, pll_read, ssi_read, uart_read, uart1_read,
+    spi_read, timer_read, watchdog_read, ticks_read, sio_read, ppb_read, dwt_read;
+WriteRegister clocks_write, resets_write, psm_write, xosc_write, pll_write, ssi_write, uart_write, uart1_write,
+    spi_write, timer_write, watchdog_write, ticks_write, sio_write, ppb_write, dwt_write, read_only;
 
 uc_err bus_map(Machine *m, Core *core);
 bool bus_owns(const Machine *m, uint32_t address);
@@ -331,6 +336,14 @@ void network_power(Machine *m, uint64_t ps);
 void network_send(Machine *m, uint64_t ps, const uint8_t *frame, uint32_t bytes); /* it was whole at `ps` */
 const Frame *network_waiting(const Machine *m);           /* the next frame for the board; NULL */
 void network_taken(Machine *m);                           /* that frame is not needed any more */
+
+void spi_reset(Machine *m);
+void spi_rate(Machine *m);
+void spi_sync(Machine *m, uint64_t cycle);
+extern const NetworkPort port_ethernet;
+void w5500_pins(Machine *m, uint64_t cycle);
+uint8_t w5500_byte(Machine *m, uint64_t cycle, uint8_t byte);
+uint32_t w5500_interrupt(const Access *at);
 
 void timer_reset(Machine *m);
 void watchdog_reset(Machine *m);

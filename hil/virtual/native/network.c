@@ -79,10 +79,10 @@ void network_taken(Machine *m) { m->network.in.tail++; }
 
 /* ---- what the owner of several machines calls ------------------------------------------------------------------ */
 
-/* Plug the board in: port 0 nothing, 1 UART1. A byte takes byte_num / byte_den picoseconds on the line to it. */
+/* Plug the board in: port 0 nothing, 1 UART1, 2 Ethernet. A byte takes byte_num / byte_den picoseconds on the line to it. */
 void machine_wire(Machine *m, uint32_t port, uint64_t byte_num, uint64_t byte_den)
 {
-    static const NetworkPort *const ports[] = {NULL, &port_uart};
+    static const NetworkPort *const ports[] = {NULL, &port_uart, &port_ethernet};
     m->network.port = port < sizeof ports / sizeof *ports ? ports[port] : NULL;
     m->network.byte_num = byte_num;
     m->network.byte_den = byte_den ? byte_den : 1;

@@ -118,7 +118,7 @@ uint32_t sio_read(const Access *at)
     if (gpio_register(at) == 4) return at->m->gpio_oe;
     switch (at->offset) {
     case 0x00: return at->core->index;
-    case 0x04: return at->m->gpio_out & at->m->gpio_oe; /* every pin reads what it drives; the rest are low */
+    case 0x04: return (at->m->gpio_out & at->m->gpio_oe) | w5500_interrupt(at); /* what they drive; the rest are low */
     case FIFO_ST: return mailbox_status(at);
     case FIFO_RD: return mailbox_pop(at);
     case LOCK_ST: return at->m->locks;
@@ -149,7 +149,9 @@ void sio_write(const Access *at, uint32_t value)
     }
     uint32_t pins = gpio_register(at);
     if (pins < 8) {
+        spi_sync(at->m, at->now);
         gpio_write(pins < 4 ? &at->m->gpio_out : &at->m->gpio_oe, pins & 3u, value);
+        w5500_pins(at->m, at->now);
         return;
     }
     switch (at->offset) {
