@@ -32,6 +32,7 @@ enum {
     RESETS_DONE = 0x4000c008,
     RESET_IO_BANK0 = 1 << 5,
     RESET_PADS_BANK0 = 1 << 8,
+    RESET_SPI0 = 1 << 16,
     RESET_PLL_SYS = 1 << 12,
     RESET_TIMER = 1 << 21,
     RESET_UART0 = 1 << 22,
@@ -73,9 +74,12 @@ enum {
     GPIO0_CTRL = 0x40014004,
     GPIO1_CTRL = 0x4001400c,
     GPIO_IS_UART = 2,
+    PADS_GPIO0 = 0x4001c004,
     PADS_GPIO1 = 0x4001c008,
     PAD_PULL_DOWN = 1 << 2,
     PAD_PULL_UP = 1 << 3,
+    GPIO_IS_SPI = 1,
+    GPIO_IS_SIO = 5,
 
     /* Section 4.2 */
     UART0_DR = 0x40034000,
@@ -89,6 +93,21 @@ enum {
     UART_8_BITS_FIFO = 3 << 5 | 1 << 4,
     UART_ENABLE = 1 << 9 | 1 << 8 | 1 << 0,
 
+    /* Section 4.4 */
+    SPI0_CR0 = 0x4003c000,
+    SPI0_CR1 = 0x4003c004,
+    SPI0_DR = 0x4003c008,
+    SPI0_SR = 0x4003c00c,
+    SPI0_CPSR = 0x4003c010,
+    SPI0_RIS = 0x4003c018,
+    SPI_MODE_3_OF_8_BITS = 1 << 7 | 1 << 6 | 7,
+    SPI_ENABLE = 1 << 1,
+    SPI_SR_TX_ROOM = 1 << 1,
+    SPI_SR_RX_HELD = 1 << 2,
+    SPI_SR_BUSY = 1 << 4,
+    SPI_RIS_RX_HALF = 1 << 2, /* at least 4 of the 8 words of its FIFO are held */
+    SPI_RIS_TX_HALF = 1 << 3, /* at most 4 are */
+
     /* Section 4.6 */
     TIMER_RAW_HIGH = 0x40054024,
     TIMER_RAW_LOW = 0x40054028,
@@ -100,6 +119,10 @@ enum {
 
 /* Single-cycle IO (section 2.3.1) and the processor's own registers (section 2.4.8). */
 #define SIO_CPUID 0xd0000000u
+#define SIO_GPIO_IN 0xd0000004u
+#define SIO_GPIO_SET 0xd0000014u
+#define SIO_GPIO_CLEAR 0xd0000018u
+#define SIO_GPIO_ENABLE 0xd0000024u
 #define SIO_FIFO_STATUS 0xd0000050u
 #define SIO_FIFO_WRITE 0xd0000054u
 #define SIO_FIFO_READ 0xd0000058u

@@ -32,6 +32,7 @@ enum {
     RESETS_DONE = 0x40020008,
     RESET_IO_BANK0 = 1 << 6,
     RESET_PADS_BANK0 = 1 << 9,
+    RESET_SPI0 = 1 << 18,
     RESET_PLL_SYS = 1 << 14,
     RESET_TIMER0 = 1 << 23,
     RESET_UART0 = 1 << 26,
@@ -79,7 +80,9 @@ enum {
     /* Section 9.11 */
     GPIO0_CTRL = 0x40028004,
     GPIO1_CTRL = 0x4002800c,
+    GPIO_IS_SPI = 1,
     GPIO_IS_UART = 2,
+    GPIO_IS_SIO = 5,
     PADS_GPIO0 = 0x40038004,
     PADS_GPIO1 = 0x40038008,
     PAD_PULL_DOWN = 1 << 2,
@@ -99,6 +102,21 @@ enum {
     UART_8_BITS_FIFO = 3 << 5 | 1 << 4,
     UART_ENABLE = 1 << 9 | 1 << 8 | 1 << 0,
 
+    /* Section 12.3 */
+    SPI0_CR0 = 0x40080000,
+    SPI0_CR1 = 0x40080004,
+    SPI0_DR = 0x40080008,
+    SPI0_SR = 0x4008000c,
+    SPI0_CPSR = 0x40080010,
+    SPI0_RIS = 0x40080018,
+    SPI_MODE_3_OF_8_BITS = 1 << 7 | 1 << 6 | 7,
+    SPI_ENABLE = 1 << 1,
+    SPI_SR_TX_ROOM = 1 << 1,
+    SPI_SR_RX_HELD = 1 << 2,
+    SPI_SR_BUSY = 1 << 4,
+    SPI_RIS_RX_HALF = 1 << 2, /* at least 4 of the 8 words of its FIFO are held */
+    SPI_RIS_TX_HALF = 1 << 3, /* at most 4 are */
+
     /* Section 12.8 */
     TIMER0_RAW_HIGH = 0x400b0024,
     TIMER0_RAW_LOW = 0x400b0028,
@@ -109,6 +127,10 @@ enum {
 
 /* SIO (section 3.1) and the processor's own registers (section 3.7.5). */
 #define SIO_CPUID 0xd0000000u
+#define SIO_GPIO_IN 0xd0000004u
+#define SIO_GPIO_SET 0xd0000018u
+#define SIO_GPIO_CLEAR 0xd0000020u
+#define SIO_GPIO_ENABLE 0xd0000038u
 #define SIO_FIFO_STATUS 0xd0000050u
 #define SIO_FIFO_WRITE 0xd0000054u
 #define SIO_FIFO_READ 0xd0000058u
