@@ -1,17 +1,20 @@
 """Measure what each kernel costs on a board, and fit the `[cost]` table of its TOML file.
 
-    python benchmarks/kernel_cost.py [--board rp2040] [--boxes 8] [--hold 0] [MODEL ...]
+    python benchmarks/kernel_cost.py [--board rp2040] [--boxes 8] [--write] [MODEL ...]
 
-Runs steps of every model (default: the zoo) one at a time and reads the device's cycle counter: every call as a whole,
-and `--boxes` random boxes of each, rows and channels cut as tiles and nodes cut them. `cycles = sum of count * cost` is
-fitted for each kernel (counts: `hil.plan.records.Work`) by least squares of the relative error, no cost below zero.
-Prints the table, the median and worst errors, and each model's predicted and measured total.
+Runs steps of every model (default: the zoo, and records of other shapes from `made_up.py`) one at a time and reads the
+device's cycle counter: every call as a whole, and `--boxes` random boxes of each, rows and channels cut as tiles and
+nodes cut them. `cycles = sum of count * cost` is fitted for each kernel (counts: `hil.plan.records.Work`) by least
+squares of the relative error, no cost below zero. Prints the table, how far off it is, and each model's whole
+inference as the board's present table predicts it and as the new one does; `--write` puts the new one into the file.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +28,7 @@ from hil.board import Board
 from hil.image.build import build
 from hil.link import Link
 from hil.model import tflite
-from hil.paths import ZOO
+from hil.paths import BOARDS, ZOO
 from hil.plan.lower import lower
 from hil.plan.memory import allocate
 from hil.plan.planner import plan
@@ -33,21 +36,38 @@ from hil.plan.program import Step, encode
 from hil.plan.records import Box, Record, Work
 from hil.plan.tiles import cycles
 
+sys.path.insert(0, str(Path(__file__).parent))
+from made_up import ARENA, made_up
+
 # What each kernel's cost is made of; `calls` comes with all of them. Kernels that are not here: outputs and rows.
 COUNTS = {
-    "conv": ("rows", "pixels", "fast", "turns", "runs", "slow", "slow_turns", "slow_runs", "gathered", "pieces"),
+    "conv": (
+        "rows",
+        "pixels",
+        "fast",
+        "turns",
+        "runs",
+        "slow",
+        "slow_turns",
+        "slow_runs",
+        "gathered",
+        "pieces",
+        "extra",
+    ),
     "conv_partial": ("rows", "pixels", "fast", "turns", "runs", "slow", "slow_turns", "slow_runs"),
-    "depthwise": ("rows", "pixels", "fast", "turns", "runs", "slow", "slow_turns", "slow_runs", "pieces"),
+    "depthwise": ("rows", "pixels", "fast", "turns", "runs", "slow", "slow_turns", "slow_runs", "extra"),
     "pool": ("rows", "pixels", "fast", "turns", "runs", "slow", "slow_turns", "slow_runs"),
-    "elementwise": ("rows", "runs", "fast", "slow", "shifts", "pieces"),
+    "elementwise": ("rows", "runs", "fast", "slow", "extra", "pieces"),
     "mean": ("rows", "pixels", "outputs", "turns", "runs", "pieces"),
-    "copy": ("runs", "slow", "turns", "slow_turns", "gathered", "fast", "slow_runs", "pieces"),
-    "lookup": ("runs", "outputs"),
+    "copy": ("runs", "extra", "turns", "slow_turns", "gathered", "slow", "slow_runs", "pieces"),
+    "fill": ("runs", "turns", "gathered"),
+    "lookup": ("runs", "fast", "slow"),
+    "softmax_float": ("rows", "fast", "slow"),
     "finish": ("pixels", "outputs"),
 }
 _OTHER = ("rows", "outputs")
 _LONGEST = 8_000_000  # predicted cycles of a box that is run, unless it is a whole call
-_PASSES = 60
+_MADE_UP = 3  # programs of made-up records
 
 
 @dataclass(frozen=True)
@@ -98,8 +118,8 @@ def measure(path: Path, board: Board, boxes: int) -> tuple[list[Sample], int, in
     lowered = lower(graph)
     layout = allocate(graph, lowered)
     records = [job.record.placed(layout.place) for job in lowered.jobs]
-    samples, whole = sampled(path.stem, records, board, boxes, made.program.arena_bytes)
-    return samples, made.cycles, whole
+    samples, taken = sampled(path.stem, records, board, boxes, made.program.arena_bytes)
+    return samples, made.cycles, taken
 
 
 def sampled(
@@ -108,21 +128,21 @@ def sampled(
     """Samples of records whose activations are placed, and the cycles of all their whole boxes in one run."""
     draw = np.random.default_rng(7)
     steps = [Step(index, box) for index, record in enumerate(records) for box in parts(record, draw, board, boxes)]
-    whole = {k for k, step in enumerate(steps) if step.box == records[step.operator].extent().whole()}
-    again = [steps[k] for k in sorted(whole)]
+    calls = {k for k, step in enumerate(steps) if step.box == records[step.operator].extent().whole()}
+    again = [steps[k] for k in sorted(calls)]
     program = encode(records, steps + again, [], [], arena_bytes=arena_bytes)
     with running(board, program.data) as link:
         link.write(0, draw.integers(0, 256, arena_bytes, np.uint8).tobytes())
         # All at once, and one by one: the difference is what starting and ending a run takes.
         total = link.run(len(steps), len(again), limit=600).cycles
         single = [link.run(index, 1, limit=600).cycles for index in range(len(steps))]
-    start = (sum(single[k] for k in whole) - total) / max(1, len(whole) - 1)
+    start = (sum(single[k] for k in calls) - total) / max(1, len(calls) - 1)
     return [
         Sample(
             records[step.operator].COST,
             program.operators[step.operator].work(step.box),
             round(taken - start),
-            k in whole,
+            k in calls,
             f"{name} {step}",
         )
         for k, (step, taken) in enumerate(zip(steps, single, strict=True))
@@ -155,33 +175,54 @@ def fitted(samples: Sequence[Sample], step: float) -> tuple[dict[str, float], np
     return line, (columns @ costs + step) / taken - 1
 
 
+def write(board: Board, lines: Mapping[str, Mapping[str, float]]) -> None:
+    """Put lines of the table into the board's file."""
+    file = BOARDS / f"{board.name}.toml"
+    text = file.read_text("utf-8")
+    for kernel, line in lines.items():
+        text, found = re.subn(rf"(?m)^{kernel} = .*$", f"{kernel} = {toml(line)}", text)
+        if found != 1:
+            raise SystemExit(f"{file}: {found} lines of {kernel} in it")
+    file.write_text(text, "utf-8")
+
+
+def toml(line: Mapping[str, float]) -> str:
+    return "{ " + ", ".join(f"{name} = {each:g}" for name, each in line.items()) + " }"
+
+
+def whole(samples: Sequence[Sample], step: float, lines: Mapping[str, Mapping[str, float]]) -> float:
+    """Cycles of all whole calls by the new table."""
+    calls = [s for s in samples if s.whole]
+    return sum(step + sum(getattr(s.work, name) * each for name, each in lines[s.kernel].items()) for s in calls)
+
+
 def main() -> None:
     ask = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ask.add_argument("--board", default="rp2040")
     ask.add_argument("--boxes", type=int, default=8, help="random boxes of each kernel call")
+    ask.add_argument("--write", action="store_true", help="into the board's file")
     ask.add_argument("models", nargs="*", type=Path)
     args = ask.parse_args()
     board = boards.load(args.board)
-    samples: list[Sample] = []
-    totals = []
-    for path in args.models or sorted(ZOO.glob("*/*.tflite")):
-        found, predicted, measured = measure(path, board, args.boxes)
-        samples += found
-        totals.append((path.stem, predicted, measured))
-    print("[cost]")
+    models = {path.stem: measure(path, board, args.boxes) for path in args.models or sorted(ZOO.glob("*/*.tflite"))}
+    samples = [sample for found, _, _ in models.values() for sample in found]
+    for seed in range(_MADE_UP if not args.models else 0):
+        samples += sampled(f"made-up-{seed}", made_up(seed, 12), board, args.boxes, ARENA)[0]
+    lines = {}
     for kernel in sorted({s.kernel for s in samples}):
         mine = [s for s in samples if s.kernel == kernel]
-        line, error = fitted(mine, board.step_cost)
+        lines[kernel], error = fitted(mine, board.step_cost)
         off = np.abs(error)
-        text = ", ".join(f"{name} = {each:g}" for name, each in line.items())
-        worst = mine[int(off.argmax())]
+        print(f"{kernel} = {toml(lines[kernel])}")
         print(
-            f"{kernel} = {{ {text} }}  # {len(mine)} boxes, median {100 * np.median(off):.1f} %, "
-            f"19 of 20 within {100 * np.quantile(off, 0.95):.1f} %, worst {100 * off.max():.0f} %: {worst}"
+            f"  # {len(mine)} boxes: median {100 * np.median(off):.1f} % off, 19 of 20 within "
+            f"{100 * np.quantile(off, 0.95):.1f} %, worst {100 * off.max():.0f} %: {mine[int(off.argmax())].where}"
         )
-    print(f"\n{'model':28} {'predicted':>12} {'measured':>12} ratio")
-    for name, predicted, measured in totals:
-        print(f"{name:28} {predicted:12} {measured:12} {predicted / measured:.3f}")
+    print(f"\n{'model':28} {'measured':>12} {'before':>8} {'now':>8}")
+    for name, (found, predicted, taken) in models.items():
+        print(f"{name:28} {taken:12} {predicted / taken:8.3f} {whole(found, board.step_cost, lines) / taken:8.3f}")
+    if args.write:
+        write(board, lines)
 
 
 if __name__ == "__main__":

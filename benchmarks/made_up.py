@@ -40,7 +40,7 @@ def _window(draw: np.random.Generator, taps: Sequence[int], *, dilated: bool) ->
     found: dict[str, int] = {"batch": 1}
     for axis, place in (("h", "top"), ("w", "left")):
         kernel, stride = _pick(draw, *taps), _pick(draw, 1, 1, 2)
-        dilation = _pick(draw, 1, 1, 1, 2) if dilated else 1
+        dilation = _pick(draw, 1, 1, 1, 2) if dilated and kernel > 1 else 1
         size, span = _pick(draw, 3, 6, 7, 12, 24), (kernel - 1) * dilation
         if size <= span or draw.random() < 0.6:
             out = -(-size // stride)

@@ -86,7 +86,8 @@ class Work(NamedTuple):
     `macs`: multiply-accumulates (or elements read, where there are none); `outputs`: output elements. The others are
     how often parts of the kernel's C code run. Where a kernel has a quick and a general path, or two kernels share a
     line of the table, `fast`, `turns` and `runs` are outputs (of convolutions: pairs of them), turns of the inner loop
-    and calls of it on the one, and `slow...` on the other. `gathered` are bytes copied one by one, in `pieces`.
+    and calls of it on the one, and `slow...` on the other. `gathered` are bytes copied one by one, in `pieces`;
+    `extra` is what only some boxes need: divisions, shifts.
     """
 
     macs: int
@@ -101,7 +102,7 @@ class Work(NamedTuple):
     slow_runs: int = 0
     gathered: int = 0
     pieces: int = 0
-    shifts: int = 0
+    extra: int = 0
     calls: int = 1
 
 

@@ -64,7 +64,7 @@ class Conv(Record):
     def work(self, box: Box) -> Work:
         """Counts of the paths that conv.c takes for each pixel: `inside`, `conv_copied` or `outside`.
 
-        `pieces` are those of a copied window; with groups the pixels, at each of which `outside` divides.
+        `extra`: with groups, it divides at each pixel.
         """
         rows, count, depth = box.r1 - box.r0, box.c1 - box.c0, self.ic // self.groups
         pixels, window = rows * self.ow, self.kh * self.kw * depth
@@ -87,7 +87,8 @@ class Conv(Record):
             turns=(inside + copied) * pairs * window,
             runs=(inside * self.kh + copied) * pairs,
             slow=(pixels - inside) * slow, slow_turns=taps * depth * slow, slow_runs=pieces * slow,
-            gathered=copied * window, pieces=pieces if small else pixels if self.groups > 1 else 0,
+            gathered=copied * window, pieces=pieces if small else 0,
+            extra=pixels if self.groups > 1 else 0,
         )  # fmt: skip
 
     def idle(self) -> frozenset[str]:

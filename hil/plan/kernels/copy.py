@@ -40,27 +40,30 @@ class Copy(Record):
         return Extent(self.dims[0], self.dims[-1])
 
     def work(self, box: Box) -> Work:
-        """Counts as copy.c moves: four words at a time where both sides are aligned alike (`turns`), then single ones
-        (`slow_turns`); else bytes (`gathered`), or units that do not lie one after the other (`slow`).
+        """Counts as copy.c moves. Runs: four words at a time (`turns`), words (`slow_turns`) and bytes (`gathered`);
+        `extra` are runs of bytes in which it looks for words. Not in runs: bytes (`slow`) and words (`pieces`).
         """
-        first, *outer = joined((box.r1 - box.r0, *self.dims[1:-1], box.c1 - box.c0), self.in_strides, self.out_strides)
+        (count, step_in, step_out), *outer = joined(
+            (box.r1 - box.r0, *self.dims[1:-1], box.c1 - box.c0), self.in_strides, self.out_strides
+        )
         runs = math.prod(axis[0] for axis in outer)
-        moved = Work(0, first[0] * runs, runs=runs)
-        if first[1:] != (1, 1):
-            return moved._replace(slow=moved.outputs)
+        units = count * runs
+        if (step_in, step_out) != (1, 1):
+            strided = Work(0, units, slow_runs=runs)
+            return strided._replace(pieces=units) if self.unit == 4 else strided._replace(slow=units)
         if self.unit == 4:
-            return moved._replace(turns=first[0] // 4 * runs, slow_turns=first[0] % 4 * runs)
-        if first[0] < _LEAST_WORDS:
-            return moved._replace(gathered=moved.outputs)
+            return Work(0, units, runs=runs, turns=count // 4 * runs, slow_turns=count % 4 * runs)
+        if count < _LEAST_WORDS:
+            return Work(0, units, runs=runs, gathered=units)
         start = self.start + box.r0 * self.in_strides[0] + box.c0 * self.in_strides[-1] + _place(self.input)
         end = box.r0 * self.out_strides[0] + box.c0 * self.out_strides[-1] + _place(self.out)
-        alike = _alike(start - end, [(count, a - b) for count, a, b in outer])
-        words = (
-            max(0, (first[0] - (-end % 4)) // 4) if all(b % 4 == 0 for _, _, b in outer) else (first[0] - 3) // 4 + 1
-        )
-        return moved._replace(
-            turns=alike * (words // 4), slow_turns=alike * (words % 4), gathered=moved.outputs - alike * words * 4
-        )
+        alike = _alike(start - end, [(n, a - b) for n, a, b in outer])
+        before = -end % 4 if all(b % 4 == 0 for _, _, b in outer) else 2  # bytes before the first word
+        words = (count - before) // 4
+        return Work(
+            0, units, runs=runs, extra=runs, turns=alike * (words // 4), slow_turns=alike * (words % 4),
+            gathered=units - alike * words * 4,
+        )  # fmt: skip
 
     def run(self, memory: Memory, box: Box) -> None:
         ranges = [range(box.r0, box.r1), *map(range, self.dims[1:-1]), range(box.c0, box.c1)]
@@ -75,7 +78,7 @@ class Fill(Record):
     """`rows` x `channels` bytes of one value, an int8."""
 
     KIND: ClassVar[int] = 9
-    COST: ClassVar[str] = "copy"
+    COST: ClassVar[str] = "fill"
     NAME: ClassVar[str] = "fill"
 
     out: Ref
@@ -87,7 +90,6 @@ class Fill(Record):
         return Extent(self.rows, self.channels)
 
     def work(self, box: Box) -> Work:
-        """Words are `fast`, single bytes `slow_runs`, the runs of both `pieces`."""
         rows, count = box.r1 - box.r0, box.c1 - box.c0
         outputs = rows * count
         if count == self.channels:
@@ -95,7 +97,7 @@ class Fill(Record):
         start = _place(self.out) + box.r0 * self.channels + box.c0
         before = [-(start + k * self.channels) % 4 for k in range(min(rows, 4))]  # bytes up to the first word
         words = sum(max(0, count - skip) // 4 * ((rows + 3 - k) // 4) for k, skip in enumerate(before))
-        return Work(0, outputs, fast=words, slow_runs=outputs - 4 * words, pieces=rows)
+        return Work(0, outputs, runs=rows, turns=words, gathered=outputs - 4 * words)
 
     def run(self, memory: Memory, box: Box) -> None:
         out = memory.view(self.out, self.rows * self.channels, "int8").reshape(self.rows, self.channels)

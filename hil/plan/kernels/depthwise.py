@@ -54,7 +54,7 @@ class Depthwise(Record):
         return Extent(self.batch * self.oh, self.oc)
 
     def work(self, box: Box) -> Work:
-        """Pixels whose window is three by three and lies inside are `fast`; see depthwise.c. `pieces` divide."""
+        """Pixels whose window is three by three and lies inside are `fast`; see depthwise.c. `extra` ones divide."""
         rows, count, taps = box.r1 - box.r0, box.c1 - box.c0, self.kh * self.kw
         pixels = rows * self.ow
         vertical, horizontal = self.axes()
@@ -69,7 +69,7 @@ class Depthwise(Record):
             fast=fast * count, slow=(pixels - fast) * count,
             runs=0 if even else runs, turns=0 if even else turns,
             slow_runs=runs if even else 0, slow_turns=turns if even else 0,
-            pieces=pixels - fast if self.ic != self.oc else 0,
+            extra=pixels - fast if self.ic != self.oc else 0,
         )  # fmt: skip
 
     def axes(self) -> tuple[Axis, Axis]:

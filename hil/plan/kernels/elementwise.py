@@ -137,7 +137,7 @@ class Add(Pair):
         """An addition is `fast`; each shift to the right takes longer than none."""
         work = super().work(box)
         shifts = (self.a_shift < 0) + (self.b_shift < 0) + (self.shift < 0)
-        return work._replace(fast=work.outputs, shifts=shifts * work.outputs)
+        return work._replace(fast=work.outputs, extra=shifts * work.outputs)
 
     def combine(self, a: Int64s, b: Int64s) -> Int64s:
         total = requantise(a << LEFT_SHIFT, self.a_multiplier, self.a_shift)

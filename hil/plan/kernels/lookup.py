@@ -27,7 +27,7 @@ class Lookup(Record):
 
     def work(self, box: Box) -> Work:
         rows, count = box.r1 - box.r0, box.c1 - box.c0
-        return Work(0, rows * count, runs=1 if count == self.channels else rows)
+        return Work(0, rows * count, fast=rows * count, runs=1 if count == self.channels else rows)
 
     def may_overwrite(self) -> tuple[Ref, ...]:
         return (self.input,)

@@ -30,7 +30,7 @@ class LookupWord(Record):
 
     def work(self, box: Box) -> Work:
         rows, count = box.r1 - box.r0, box.c1 - box.c0
-        return Work(0, rows * count, runs=1 if count == self.channels else rows)
+        return Work(0, rows * count, slow=rows * count, runs=1 if count == self.channels else rows)
 
     def run(self, memory: Memory, box: Box) -> None:
         shape, count = (self.rows, self.channels), self.rows * self.channels

@@ -39,7 +39,8 @@ class SoftmaxFloat(Record):
         return Extent(self.rows, self.channels, whole_channels=True)
 
     def work(self, box: Box) -> Work:
-        return Work(0, (box.r1 - box.r0) * (box.c1 - box.c0), rows=box.r1 - box.r0)
+        rows, count = box.r1 - box.r0, box.c1 - box.c0
+        return Work(0, rows * count, rows=rows, fast=rows * count)
 
     def may_overwrite(self) -> tuple[Ref, ...]:
         return (self.input,)
@@ -69,7 +70,8 @@ class LogSoftmaxFloat(Record):
         return Extent(self.rows, self.channels, whole_channels=True)
 
     def work(self, box: Box) -> Work:
-        return Work(0, (box.r1 - box.r0) * (box.c1 - box.c0), rows=box.r1 - box.r0)
+        rows, count = box.r1 - box.r0, box.c1 - box.c0
+        return Work(0, rows * count, rows=rows, slow=rows * count)
 
     def may_overwrite(self) -> tuple[Ref, ...]:
         return (self.input,)
