@@ -29,11 +29,12 @@ from hil.image.build import build
 from hil.link import Link
 from hil.model import tflite
 from hil.paths import BOARDS, ZOO
+from hil.plan.kernels import Fill
 from hil.plan.lower import lower
 from hil.plan.memory import allocate
 from hil.plan.planner import plan
 from hil.plan.program import Step, encode
-from hil.plan.records import Box, Record, Work
+from hil.plan.records import Arena, Box, Record, Work
 from hil.plan.tiles import cycles
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -130,18 +131,21 @@ def sampled(
     steps = [Step(index, box) for index, record in enumerate(records) for box in parts(record, draw, board, boxes)]
     calls = {k for k, step in enumerate(steps) if step.box == records[step.operator].extent().whole()}
     again = [steps[k] for k in sorted(calls)]
-    program = encode(records, steps + again, [], [], arena_bytes=arena_bytes)
+    # A step of a known length, alone and twice: the difference is what starting and ending a run takes.
+    tiny = [Step(len(records), Box(0, 1, 0, 1))] * 2
+    all_records = [*records, Fill(Arena(arena_bytes), 1, 1, 0)]
+    program = encode(all_records, [*steps, *again, *tiny], [], [], arena_bytes=arena_bytes + 1)
     with running(board, program.data) as link:
         link.write(0, draw.integers(0, 256, arena_bytes, np.uint8).tobytes())
-        # All at once, and one by one: the difference is what starting and ending a run takes.
         total = link.run(len(steps), len(again), limit=600).cycles
         single = [link.run(index, 1, limit=600).cycles for index in range(len(steps))]
-    start = (sum(single[k] for k in calls) - total) / max(1, len(calls) - 1)
+        last = len(steps) + len(again)
+        start = 2 * link.run(last, 1).cycles - link.run(last, 2).cycles
     return [
         Sample(
             records[step.operator].COST,
             program.operators[step.operator].work(step.box),
-            round(taken - start),
+            taken - start,
             k in calls,
             f"{name} {step}",
         )
