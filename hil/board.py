@@ -107,6 +107,8 @@ class Board:
     """Target flags by toolchain."""
     costs: Mapping[str, Cost] = field(repr=False)
     step_cost: float
+    run_cost: float
+    """What starting and ending a run takes beside its steps."""
     network: Mapping[str, NetworkPort] = field(default_factory=dict)
     """Its network ports by name: those that a `Wire.port` can name."""
     default_wire: str | None = None
@@ -218,7 +220,7 @@ def parse(file: Path, text: str) -> Board:
     if per_core * cores > stack.bytes:
         top.fail("memory.stack.per_core", f"{cores} stacks of {per_core} bytes do not fit in {stack.bytes}")
     uf2 = top.table("uf2", optional=True)
-    costs, step_cost = _costs(top.need("cost"))
+    costs, step_cost, run_cost = _costs(top.need("cost"))
     network, default_wire = _network(top.table("network", optional=True))
     board = Board(
         name=name,
@@ -238,6 +240,7 @@ def parse(file: Path, text: str) -> Board:
         build=_build(top.need("build")),
         costs=costs,
         step_cost=step_cost,
+        run_cost=run_cost,
         network=network,
         default_wire=default_wire,
     )
@@ -332,12 +335,13 @@ def _stack(memory: _Table) -> tuple[Region, int]:
     return region, per_core
 
 
-def _costs(table: _Table) -> tuple[dict[str, Cost], float]:
-    """Costs by kernel, and of a step. Which kernels there are is the planner's business: it asks for what it needs."""
+def _costs(table: _Table) -> tuple[dict[str, Cost], float, float]:
+    """Costs by kernel, of a step, and of a run. Which kernels there are is the planner's business."""
     costs: dict[str, Cost] = {}
     step = table.number("step", "a number of cycles")
+    run = table.number("run", "a number of cycles") if "run" in table.values else 0.0
     for key, value in table.values.items():
-        if key == "step":
+        if key in ("step", "run"):
             continue
         if isinstance(value, dict):
             line = table.need(key)
@@ -346,7 +350,7 @@ def _costs(table: _Table) -> tuple[dict[str, Cost], float]:
             costs[key] = Cost((("macs", float(value[0])), ("outputs", float(value[1]))))
         else:
             table.fail(key, f"expected [cycles per MAC, cycles per output] or {{ count = cycles }}, found {value!r}")
-    return costs, step
+    return costs, step, run
 
 
 def _cycles(value: object) -> bool:

@@ -175,7 +175,7 @@ def plan(graph: Graph, board: Board, *, cores: int = 1, in_place: bool = True) -
         parts=_parts(lowered.jobs, timed),
         tightest=_tightest(graph, lowered.jobs, layout),
         macs=weighted_macs((record, record.extent().whole()) for record in records),
-        cycles=round(timed.cycles),
+        cycles=round(timed.cycles + board.run_cost),
     )
 
 

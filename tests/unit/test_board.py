@@ -167,7 +167,7 @@ def wrongly_typed() -> Iterator[tuple[tuple[str, ...], Any]]:
         right = at(RAW, path)
         for value in (True, 1.5, "x", [1], {"a": 1}):
             fraction_allowed = path in FRACTIONS and value == 1.5
-            line_allowed = path[0] == "cost" and len(path) == 2 and path != ("cost", "step") and type(value) is dict
+            line_allowed = path[0] == "cost" and path[1:] not in ((), ("step",), ("run",)) and type(value) is dict
             if type(right) is not type(value) and not fraction_allowed and not line_allowed:
                 yield path, value
 
