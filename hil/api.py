@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,16 +16,32 @@ from hil import board as boards
 from hil.bench import Bench, Source, VirtualBench
 from hil.board import Board
 from hil.cache import digest, entry
-from hil.deployment import Deployment, Planned, Say, Tensors, build, model_named, plan_for, silent
+from hil.cluster import Cluster, cluster_started
+from hil.deployment import (
+    ClusterDeployment,
+    Deployment,
+    Planned,
+    PlannedCluster,
+    Say,
+    Tensors,
+    build,
+    build_cluster,
+    model_named,
+    plan_cluster_for,
+    plan_for,
+    silent,
+)
 from hil.dut import Dut, started
 from hil.errors import BoardMissing, PlanError, UsageError
 from hil.image.build import compile_commands as compile_database
-from hil.measure import Counts, compare, measure
+from hil.measure import Counts, compare, measure, measure_cluster
 from hil.model import inputs as input_sets
 from hil.model.graph import Graph
 from hil.model.reference import ReferenceResult, reference
+from hil.nodes import Objective, cluster
 from hil.plan import Interpreter
-from hil.record import NO_LIMITS, Limits, Profile, judged
+from hil.plan import split as several
+from hil.record import NO_LIMITS, ClusterProfile, Limits, Profile, judged, judged_cluster
 
 REFERENCE_LIMIT = 300.0
 INPUTS = 4
@@ -34,11 +50,19 @@ INPUTS = 4
 
 @dataclass(frozen=True)
 class Request:
-    """What to measure. `warmup` and `repeats` of None mean the bench's defaults."""
+    """What to measure. `warmup` and `repeats` of None mean the bench's defaults.
+
+    `board` is a board kind, or a list that is one cluster ('rp2040*3,rp2350'); with `nodes`, one kind so many times.
+    `link` of None is the boards' default wire. Without an `objective` one board runs the plain plan, and several the
+    fastest. With `in_flight` above 1 so many inferences are also run one behind the other.
+    """
 
     board: str
     cores: int = 1
-    nodes: int = 1
+    nodes: int | None = None
+    link: str | None = None
+    objective: Objective | None = None
+    in_flight: int = 1
     inputs: int = INPUTS
     seed: int = 0
     warmup: int | None = None
@@ -46,6 +70,16 @@ class Request:
     layers: bool = False
     toolchain: str = "zig"
     limits: Limits = NO_LIMITS
+
+    @property
+    def boards(self) -> tuple[str, ...]:
+        """The board kind of every node. Raises `UsageError`."""
+        return cluster(self.board, self.nodes)
+
+    @property
+    def split(self) -> bool:
+        """Whether it takes more than one board: then the calls with 'cluster' in their names are the ones to make."""
+        return len(self.boards) > 1
 
 
 def bench_for(board: Board) -> Bench:
@@ -56,11 +90,27 @@ def bench_for(board: Board) -> Bench:
 
 
 def plan(path: Path, request: Request, *, say: Say = silent) -> Planned:
-    """Load and plan. Raises what refuses: malformed, unsupported, does not fit."""
+    """Load and plan for one board. Raises what refuses: malformed, unsupported, does not fit."""
+    (name,) = request.boards
+    if request.in_flight > 1:
+        raise UsageError(f"--throughput {request.in_flight}: one board has one inference at a time", hint="--nodes 2")
     graph = model_named(path)
-    return plan_for(
-        graph, request.board, cores=request.cores, nodes=request.nodes, toolchain=request.toolchain, say=say
-    )
+    return plan_for(graph, name, cores=request.cores, objective=request.objective, toolchain=request.toolchain, say=say)
+
+
+def plan_cluster(path: Path, request: Request, *, say: Say = silent) -> PlannedCluster:
+    """Load and plan for several boards. Raises what refuses; what does not fit tells the fewest boards that do."""
+    objective: Objective = request.objective or ("throughput" if request.in_flight > 1 else "latency")
+    if request.in_flight > 1 and objective != "throughput":
+        raise UsageError(
+            f"--throughput {request.in_flight} with --objective {objective}: only plans for throughput keep the inputs "
+            "that the next inference needs",
+            hint="--objective throughput",
+        )
+    return plan_cluster_for(
+        model_named(path), request.boards, cores=request.cores, link=request.link, objective=objective,
+        toolchain=request.toolchain, say=say,
+    )  # fmt: skip
 
 
 def prepare(path: Path, request: Request, *, say: Say = silent) -> Deployment:
@@ -69,15 +119,35 @@ def prepare(path: Path, request: Request, *, say: Say = silent) -> Deployment:
     return build(planned, say=say)
 
 
+def prepare_cluster(path: Path, request: Request, *, say: Say = silent) -> ClusterDeployment:
+    """The same for several boards, whose images are built side by side."""
+    return build_cluster(plan_cluster(path, request, say=say), say=say)
+
+
 def export(deployment: Deployment, folder: Path, *, compile_commands: bool = False) -> tuple[Path, ...]:
     """Copy the image's files out of the cache, named after model and board. Raises `UsageError`."""
-    stem = f"{deployment.graph.name}-{deployment.board.name}"
+    return _exported([deployment], [f"{deployment.graph.name}-{deployment.board.name}"], folder, compile_commands)
+
+
+def export_cluster(deployment: ClusterDeployment, folder: Path, *, compile_commands: bool = False) -> tuple[Path, ...]:
+    """The same for every node, whose number is in the names."""
+    stems = [f"{deployment.graph.name}-{node.board.name}-node{k}" for k, node in enumerate(deployment.nodes)]
+    return _exported(deployment.nodes, stems, folder, compile_commands)
+
+
+def _exported(
+    deployments: Sequence[Deployment], stems: Sequence[str], folder: Path, compile_commands: bool
+) -> tuple[Path, ...]:
+    made: list[Path] = []
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        sources = [s for s in (deployment.image.elf, deployment.image.bin, deployment.image.uf2) if s is not None]
-        made = [Path(shutil.copyfile(source, folder / f"{stem}{source.suffix}")) for source in sources]
+        for deployment, stem in zip(deployments, stems, strict=True):
+            image = deployment.image
+            sources = [source for source in (image.elf, image.bin, image.uf2) if source is not None]
+            made += [Path(shutil.copyfile(source, folder / f"{stem}{source.suffix}")) for source in sources]
         if compile_commands:
-            commands = compile_database(deployment.board, toolchain=deployment.planned.toolchain)
+            first = deployments[0]
+            commands = compile_database(first.board, toolchain=first.planned.toolchain)
             made.append(folder / "compile_commands.json")
             made[-1].write_text(json.dumps(commands, indent=1) + "\n", encoding="utf-8")
     except OSError as error:
@@ -96,12 +166,32 @@ def prove(planned: Planned, values: Tensors, result: ReferenceResult, *, say: Sa
 
     Cached by content: a program is proved once for an input. Raises `PlanError` where they differ.
     """
-    graph, program = planned.graph, planned.plan.program
+    program = planned.plan.program
+    _prove(
+        planned.graph, [program.data], lambda: Interpreter(program).run(values), values=values, result=result, say=say
+    )
+
+
+def prove_cluster(planned: PlannedCluster, values: Tensors, result: ReferenceResult, *, say: Say = silent) -> None:
+    """The same for the programs of all nodes, with the messages between them."""
+    plans = planned.split.plans
+    programs = [plan.program.data for plan in plans]
+    _prove(planned.graph, programs, lambda: several.Cluster(plans).run(values), values=values, result=result, say=say)
+
+
+def _prove(
+    graph: Graph,
+    programs: Sequence[bytes],
+    run: Callable[[], Sequence[bytes]],
+    *,
+    values: Tensors,
+    result: ReferenceResult,
+    say: Say,
+) -> None:
     say(f"proving the program of {graph.name}")
 
     def make(folder: Path) -> None:
-        outputs = Interpreter(program).run(values)
-        for data, want, tensor in zip(outputs, result.outputs[0], graph.outputs, strict=True):
+        for data, want, tensor in zip(run(), result.outputs[0], graph.outputs, strict=True):
             got = compare(_like(data, want), want)
             if got.mismatches:
                 raise PlanError(
@@ -110,7 +200,7 @@ def prove(planned: Planned, values: Tensors, result: ReferenceResult, *, say: Sa
                 )
         (folder / "proved").touch()
 
-    entry("proved", digest(program.data, *(v.tobytes() for v in values), result.name), make)
+    entry("proved", digest(*programs, *(v.tobytes() for v in values), result.name), make)
 
 
 def _like(data: bytes, want: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
@@ -124,8 +214,17 @@ def running(deployment: Deployment, *, say: Say = silent) -> Iterator[Dut]:
         yield dut
 
 
-def profile(path: Path, request: Request, *, say: Say = silent) -> Profile:
-    """Plan, build, run, compare, measure, judge: the whole line for one model."""
+@contextmanager
+def running_cluster(deployment: ClusterDeployment, *, say: Say = silent) -> Iterator[Cluster]:
+    """Boards with the deployment on them, all on the bench where the first can be reached."""
+    with cluster_started(deployment, bench_for(deployment.nodes[0].board), say=say) as running:
+        yield running
+
+
+def profile(path: Path, request: Request, *, say: Say = silent) -> Profile | ClusterProfile:
+    """Plan, build, run, compare, measure, judge: the whole line for one model, on one board or on several."""
+    if request.split:
+        return profile_cluster(path, request, say=say)
     deployment = prepare(path, request, say=say)
     values = input_sets.generate(deployment.graph, request.inputs, request.seed)
     result = expected(deployment.graph, values, layers=request.layers, say=say)
@@ -134,18 +233,45 @@ def profile(path: Path, request: Request, *, say: Say = silent) -> Profile:
         return profile_on(dut, values, result, request, say=say)
 
 
+def profile_cluster(path: Path, request: Request, *, say: Say = silent) -> ClusterProfile:
+    """The whole line for one model on several boards."""
+    if request.layers:
+        raise UsageError("--layers: on several boards no operator's output is whole anywhere", hint="--nodes 1")
+    deployment = prepare_cluster(path, request, say=say)
+    values = input_sets.generate(deployment.graph, request.inputs, request.seed)
+    result = expected(deployment.graph, values, say=say)
+    prove_cluster(deployment.planned, values[0], result, say=say)
+    with running_cluster(deployment, say=say) as running:
+        return profile_on_cluster(running, values, result, request, say=say)
+
+
 def profile_on(
     dut: Dut, values: tuple[Tensors, ...], result: ReferenceResult, request: Request, *, say: Say = silent
 ) -> Profile:
     """Measure on a board that already runs, and judge."""
     source = dut.station.source
-    default = Counts.default(source, counted=dut.deployment.board.counted)
-    counts = Counts(
+    counts = _counts(request, source, dut.deployment.board)
+    measured = measure(dut, values, result, counts, layers=request.layers, say=say)
+    return judged(dut.deployment, measured, source, request.limits)
+
+
+def profile_on_cluster(
+    running: Cluster, values: tuple[Tensors, ...], result: ReferenceResult, request: Request, *, say: Say = silent
+) -> ClusterProfile:
+    """Measure on a cluster that already runs, and judge."""
+    first = running.duts[0]
+    source = first.station.source
+    counts = _counts(request, source, first.deployment.board)
+    measured = measure_cluster(running, values, result, counts, in_flight=request.in_flight, say=say)
+    return judged_cluster(running.deployment, measured, source, request.limits)
+
+
+def _counts(request: Request, source: Source, board: Board) -> Counts:
+    default = Counts.default(source, counted=board.counted)
+    return Counts(
         default.warmup if request.warmup is None else request.warmup,
         default.repeats if request.repeats is None else request.repeats,
     )
-    measured = measure(dut, values, result, counts, layers=request.layers, say=say)
-    return judged(dut.deployment, measured, source, request.limits)
 
 
 def known_boards() -> tuple[Board, ...]:

@@ -17,10 +17,11 @@ from rich.text import Text
 
 import hil
 from hil import api, doctor
-from hil.deployment import Say, silent
+from hil.deployment import Deployment, Say, silent
 from hil.errors import HilError, UsageError
-from hil.record import Limits, plan_record, profile_record
-from hil.report import plain, plan_view, profile_view, show, table
+from hil.nodes import OBJECTIVES
+from hil.record import ClusterProfile, Limits, cluster_plan_record, cluster_record, plan_record, profile_record
+from hil.report import cluster_plan_view, cluster_profile_view, plain, plan_view, profile_view, show, table
 
 _TOOLCHAIN = "compiler (default: zig, from pip); asan, tsan: gcc or clang with sanitizers, for native"
 _EPILOG = """\
@@ -31,6 +32,8 @@ examples:
   hil profile model.tflite --board rp2040            measure one model
   hil profile model.tflite --board rp2040 --json -   the same as JSON, for scripts
   hil plan model.tflite --board rp2040               would it fit, and how fast would it be
+  hil profile model.tflite --board rp2040 --nodes 4  split over four boards
+  hil plan model.tflite --board 'rp2040*3,rp2350'    split over four boards of two kinds
   hil test --board rp2040 model.tflite               the whole test suite on one model
 """
 
@@ -67,9 +70,15 @@ def _add(commands: Any, name: str, run: Any, text: str) -> argparse.ArgumentPars
 
 def _model_options(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("model", type=Path, metavar="MODEL", help="a .tflite file, int8")
-    sub.add_argument("--board", required=True, metavar="BOARD", help="a board kind; 'hil boards' lists them")
-    sub.add_argument("--cores", type=_count(1), default=1, metavar="N", help="cores to use (default: 1)")
-    sub.add_argument("--nodes", type=_count(1), default=1, metavar="N", help="boards to split over (default: 1)")
+    board = "a board kind ('hil boards' lists them), or a list that is one cluster: 'rp2040*3,rp2350'"
+    sub.add_argument("--board", required=True, metavar="BOARD", help=board)
+    sub.add_argument("--cores", type=_count(1), default=1, metavar="N", help="cores to use of each board (default: 1)")
+    nodes = "boards to split over (default: 1, or as many as --board names)"
+    sub.add_argument("--nodes", type=_count(1), metavar="N", help=nodes)
+    link = "wire between the nodes, such as uart-3M, or numbers: uart:921600:125:25 (default: the board's)"
+    sub.add_argument("--link", metavar="NAME", help=link)
+    objective = "what the split is searched for (default: latency); on one board: plan with line buffers"
+    sub.add_argument("--objective", choices=OBJECTIVES, help=objective)
     sub.add_argument("--toolchain", choices=("zig", "gcc", "asan", "tsan"), default="zig", help=_TOOLCHAIN)
 
 
@@ -78,6 +87,8 @@ def _profile_options(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--seed", type=_count(0), default=0, metavar="S", help="seed of the input sets (default: 0)")
     sub.add_argument("--warmup", type=_count(0), metavar="N", help="runs before timing (default: 2; virtual: 1)")
     sub.add_argument("--repeats", type=_count(1), metavar="N", help="timed runs (default: 10; virtual: 2)")
+    many = "also run K inferences one behind the other on several boards, and tell how many that is a second"
+    sub.add_argument("--throughput", "--in-flight", type=_count(1), default=1, metavar="K", dest="in_flight", help=many)
     sub.add_argument("--layers", action="store_true", help="also compare every operator's output")
     sub.add_argument("--max-latency-us", type=_microseconds, metavar="T", help="fail above this median latency")
     sub.add_argument("--max-ram", type=_count(1), metavar="BYTES", help="fail above this peak RAM")
@@ -175,26 +186,39 @@ def _doctor(_args: argparse.Namespace, _say: Say) -> Outcome:
     return Outcome({"schema": "hil.doctor/1", "findings": [vars(f) for f in findings]}, views, 4 if bad else 0)
 
 
-def _request(args: argparse.Namespace) -> api.Request:
-    return api.Request(board=args.board, cores=args.cores, nodes=args.nodes, toolchain=args.toolchain)
+def _request(args: argparse.Namespace, **more: Any) -> api.Request:
+    return api.Request(
+        board=args.board, cores=args.cores, nodes=args.nodes, link=args.link, objective=args.objective,
+        toolchain=args.toolchain, **more,
+    )  # fmt: skip
 
 
 def _plan(args: argparse.Namespace, say: Say) -> Outcome:
-    record = plan_record(api.plan(args.model, _request(args), say=say))
+    request = _request(args)
+    if request.split:
+        record = cluster_plan_record(api.plan_cluster(args.model, request, say=say))
+        return Outcome(record, cluster_plan_view(record))
+    record = plan_record(api.plan(args.model, request, say=say))
     return Outcome(record, plan_view(record))
 
 
 def _build(args: argparse.Namespace, say: Say) -> Outcome:
-    deployment = api.prepare(args.model, _request(args), say=say)
-    made = api.export(deployment, args.output, compile_commands=args.compile_commands)
-    image = deployment.image
+    request = _request(args)
+    if request.split:
+        several = api.prepare_cluster(args.model, request, say=say)
+        nodes: Sequence[Deployment] = several.nodes
+        made = api.export_cluster(several, args.output, compile_commands=args.compile_commands)
+    else:
+        nodes = [api.prepare(args.model, request, say=say)]
+        made = api.export(nodes[0], args.output, compile_commands=args.compile_commands)
+    images = [
+        {"board": n.board.name, "build": n.image.build_id, "flash_code": n.image.code, "flash_program": n.image.program}
+        for n in nodes
+    ]
     record = {
         "schema": "hil.build/1",
-        "board": args.board,
-        "build": image.build_id,
+        **(images[0] if len(images) == 1 else {"board": args.board, "per_node": images}),
         "toolchain": args.toolchain,
-        "flash_code": image.code,
-        "flash_program": image.program,
         "files": [str(path) for path in made],
     }
     rows = [(path.suffix[1:] or path.name, str(path), str(path.stat().st_size)) for path in made]
@@ -202,21 +226,23 @@ def _build(args: argparse.Namespace, say: Say) -> Outcome:
 
 
 def _profile(args: argparse.Namespace, say: Say) -> Outcome:
-    request = api.Request(
-        board=args.board,
-        cores=args.cores,
-        nodes=args.nodes,
+    request = _request(
+        args,
         inputs=args.inputs,
         seed=args.seed,
         warmup=args.warmup,
         repeats=args.repeats,
         layers=args.layers,
-        toolchain=args.toolchain,
+        in_flight=args.in_flight,
         limits=Limits(args.max_latency_us, args.max_ram),
     )
     result = api.profile(args.model, request, say=say)
+    status = 0 if result.passed else 1
+    if isinstance(result, ClusterProfile):
+        record = cluster_record(result)
+        return Outcome(record, cluster_profile_view(record), status)
     record = profile_record(result)
-    return Outcome(record, profile_view(record), 0 if result.passed else 1)
+    return Outcome(record, profile_view(record), status)
 
 
 _STATUS_OF_PYTEST = {0: 0, 1: 1, 2: 130, 3: 4, 4: 2, 5: 2}

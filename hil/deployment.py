@@ -1,8 +1,9 @@
-"""A deployment: which model, on which board, planned and built. Everything that can be refused is refused here."""
+"""A deployment: which model, on which boards, planned and built. Everything that can be refused is refused here."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,13 +12,17 @@ import numpy.typing as npt
 
 from hil import board as boards
 from hil.board import Board
-from hil.errors import UsageError
+from hil.errors import DoesNotFit, PlanError, UsageError
 from hil.image.build import Image
 from hil.image.build import build as build_image
 from hil.model import tflite
 from hil.model.graph import Graph
+from hil.nodes import MOST, Objective, kind
 from hil.plan import Footprint, Plan, plan
 from hil.plan.kernels import KERNELS
+from hil.plan.split import Node, Split, split
+from hil.wire import Wire
+from hil.wire import wire as wire_named
 
 Say = Callable[[str], None]
 """Told what is being done now, for progress: 'building firmware for rp2040'."""
@@ -34,6 +39,8 @@ class Planned:
     plan: Plan
     footprint: Footprint
     toolchain: str
+    wire: Wire | None = None
+    """What the board is on, as one of several."""
 
     @property
     def graph(self) -> Graph:
@@ -42,6 +49,10 @@ class Planned:
     @property
     def board(self) -> Board:
         return self.plan.board
+
+    @property
+    def ram_predicted(self) -> int:
+        return self.plan.ram_peak(self.footprint)
 
 
 @dataclass(frozen=True)
@@ -65,7 +76,7 @@ class Deployment:
 
     @property
     def ram_predicted(self) -> int:
-        return self.plan.ram_peak(self.planned.footprint)
+        return self.planned.ram_predicted
 
 
 def model_named(path: Path) -> Graph:
@@ -73,17 +84,77 @@ def model_named(path: Path) -> Graph:
     return tflite.load(path)
 
 
+@dataclass(frozen=True)
+class PlannedCluster:
+    """A plan for several boards that fits on each: `nodes` has each node's own, in their order."""
+
+    split: Split
+    nodes: tuple[Planned, ...]
+
+    @property
+    def graph(self) -> Graph:
+        return self.split.graph
+
+    @property
+    def toolchain(self) -> str:
+        return self.nodes[0].toolchain
+
+    @property
+    def boards(self) -> str:
+        """What its boards are called: 'rp2040', or 'rp2040*3,rp2350'."""
+        return kind([node.board.name for node in self.nodes])
+
+    @property
+    def cores(self) -> int:
+        return max(node.plan.cores for node in self.nodes)
+
+    @property
+    def fullest(self) -> int:
+        """The node with the highest predicted peak of RAM."""
+        return max(range(len(self.nodes)), key=lambda n: (self.nodes[n].ram_predicted, -n))
+
+
+@dataclass(frozen=True)
+class ClusterDeployment:
+    """A model for several boards, as an image for each, ready to flash."""
+
+    planned: PlannedCluster
+    nodes: tuple[Deployment, ...]
+
+    @property
+    def graph(self) -> Graph:
+        return self.planned.graph
+
+    @property
+    def split(self) -> Split:
+        return self.planned.split
+
+
+_NO_WIRE = "uart-3M"
+"""For a plan of one node, which sends nothing."""
+
+
 def plan_for(
-    graph: Graph, board_name: str, *, cores: int = 1, nodes: int = 1, toolchain: str = "zig", say: Say = silent
+    graph: Graph,
+    board_name: str,
+    *,
+    cores: int = 1,
+    objective: Objective | None = None,
+    toolchain: str = "zig",
+    say: Say = silent,
 ) -> Planned:
     """Plan a model for a board, and hold the plan against the board's memory.
 
     The firmware is built (or taken from the cache): its machine code says what code, static data and stacks take.
+    An `objective` has the planner search as it does for several boards, line buffers included.
     """
     board = boards.load(board_name)
-    _check_counts(board, cores, nodes)
+    _check_cores(board, cores)
     say(f"planning {graph.name} for {board.name}")
-    made = plan(graph, board, cores=cores)
+    if objective is None:
+        made = plan(graph, board, cores=cores)
+    else:
+        made = split(graph, [Node(board, cores, None)], wire_named(_NO_WIRE), objective=objective, say=say).plans[0]
     made.check_fit(Footprint(0, 0, ()))  # what can never fit is refused before anything is built
     say(f"building firmware for {board.name}")
     footprint = _footprint(made, toolchain, say)
@@ -91,9 +162,80 @@ def plan_for(
     return Planned(made, footprint, toolchain)
 
 
-def _footprint(made: Plan, toolchain: str, say: Say) -> Footprint:
+def plan_cluster_for(
+    graph: Graph,
+    names: Sequence[str],
+    *,
+    cores: int = 1,
+    link: str | None = None,
+    objective: Objective = "latency",
+    toolchain: str = "zig",
+    say: Say = silent,
+) -> PlannedCluster:
+    """Plan a model for several boards, one name for each node, and hold the plan against the memory of each.
+
+    `link` names the wire between them; None is the default of the boards.
+    Raises `DoesNotFit` with the tightest node, and in its hint the smallest number of such boards that works.
+    """
+    kinds = {name: boards.load(name) for name in names}
+    wire = wire_of(list(kinds.values()), link)
+    for board in kinds.values():
+        _check_cores(board, cores)
+    say(f"planning {graph.name} for {len(names)} nodes: {kind(names)}")
+    room = {
+        name: Node(board, cores, _most(board, cores, wire=wire, nodes=len(names), toolchain=toolchain, say=say))
+        for name, board in kinds.items()
+    }
+    try:
+        found = split(graph, [room[name] for name in names], wire, objective=objective, say=say)
+        parts = tuple(
+            Planned(made, _footprint(made, toolchain, say, wire=wire, nodes=len(names)), toolchain, wire)
+            for made in found.plans
+        )
+        for part in parts:
+            part.plan.check_fit(part.footprint)
+    except DoesNotFit as error:
+        error.hint = smallest(graph, [room[name] for name in names], wire, say=say)
+        raise
+    return PlannedCluster(found, parts)
+
+
+def smallest(graph: Graph, nodes: Sequence[Node], wire: Wire, *, say: Say = silent) -> str:
+    """What to do about a model that does not fit on `nodes`: the number of such boards on which it does."""
+    for count in range(len(nodes) + 1, MOST + 1):
+        say(f"looking whether {graph.name} fits on {count} nodes")
+        more = [*nodes, *[nodes[-1]] * (count - len(nodes))]
+        try:
+            split(graph, more, wire, objective="ram")
+        except PlanError:
+            continue
+        return f"--board '{kind([node.board.name for node in more])}' --nodes {count}, the fewest on which it fits"
+    return f"no cluster of up to {MOST} such boards holds it: a smaller model, or boards with more memory"
+
+
+def wire_of(kinds: Sequence[Board], link: str | None) -> Wire:
+    """The wire between boards of these kinds: the one named, or the default of the first. Raises `UsageError`."""
+    name = link or kinds[0].default_wire
+    if name is None:
+        raise UsageError(f"{kinds[0].name} has no network port: it cannot be a node of a cluster", hint="hil boards")
+    found = wire_named(name)
+    for board in kinds:
+        if found.port not in board.network:
+            ports = ", ".join(board.network) or "none"
+            raise UsageError(f"--link {name}: {board.name} has no {found.port} network port; it has: {ports}")
+    return found
+
+
+def _most(board: Board, cores: int, *, wire: Wire, nodes: int, toolchain: str, say: Say) -> Footprint:
+    """What firmware with a network takes at most, whichever kernels the plan will use."""
+    say(f"building firmware for {board.name} on {wire.name}")
+    bare = build_image(board, b"", toolchain=toolchain, progress=say, network=wire, nodes=nodes)
+    return Footprint(bare.code, bare.static_ram, tuple(bare.stack_bound([], core=core).bytes for core in range(cores)))
+
+
+def _footprint(made: Plan, toolchain: str, say: Say, *, wire: Wire | None = None, nodes: int = 1) -> Footprint:
     """What the firmware takes, read off its machine code, linked without a program."""
-    bare = build_image(made.board, b"", toolchain=toolchain, progress=say)
+    bare = build_image(made.board, b"", toolchain=toolchain, progress=say, network=wire, nodes=nodes)
     known = {record.NAME for record in KERNELS.values()}
 
     def bound(core: int) -> int:
@@ -109,15 +251,23 @@ def _footprint(made: Plan, toolchain: str, say: Say) -> Footprint:
 def build(planned: Planned, *, say: Say = silent) -> Deployment:
     """Link the program into the firmware; cached by content."""
     say(f"linking {planned.graph.name} for {planned.board.name}")
-    image = build_image(planned.board, planned.plan.program.data, toolchain=planned.toolchain, progress=say)
+    plan = planned.plan
+    image = build_image(
+        planned.board, plan.program.data, toolchain=planned.toolchain, progress=say,
+        network=planned.wire, nodes=plan.program.nodes,
+    )  # fmt: skip
     return Deployment(planned, image)
 
 
-def _check_counts(board: Board, cores: int, nodes: int) -> None:
+def build_cluster(planned: PlannedCluster, *, say: Say = silent) -> ClusterDeployment:
+    """Link every node's program into the firmware of its board, side by side."""
+    with ThreadPoolExecutor(max_workers=len(planned.nodes)) as pool:
+        return ClusterDeployment(planned, tuple(pool.map(lambda node: build(node, say=say), planned.nodes)))
+
+
+def _check_cores(board: Board, cores: int) -> None:
     if cores < 1 or cores > board.cores:
         raise UsageError(f"--cores {cores}: {board.name} has {board.cores} cores", hint=f"--cores {board.cores}")
-    if nodes != 1:
-        raise UsageError(f"--nodes {nodes}: this version plans for one board only", hint="--nodes 1")
 
 
 Tensors = tuple[npt.NDArray[np.generic], ...]

@@ -21,7 +21,7 @@ from hil.plan.program import Barrier, Step
 _COUNTERS_DIFFER = 0.01  # at most, beside rounding and the reading itself, four microseconds
 _PREEMPTED_US = 100_000  # what may pass between two readings where the board is a process among others
 _EXCHANGES = 6
-_TYPES = {"int8": np.int8, "float32": np.float32}
+TYPES = {"int8": np.int8, "float32": np.float32}
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,11 @@ class Dut:
     def place(self) -> str:
         return self.station.place
 
+    @property
+    def usable(self) -> bool:
+        """False once the board is known to be gone."""
+        return self.station.alive()
+
     def infer(self, inputs: Tensors, *, jitter: int = 0) -> Inference:
         """Write the inputs, run once, read the outputs.
 
@@ -58,9 +63,9 @@ class Dut:
             self._array(self.link.read(span.offset, span.bytes), tensor)
             for span, tensor in zip(plan.program.outputs, self._tensors(plan.graph.outputs), strict=True)
         )
-        return Inference(outputs, self._microseconds(counted), counted.cycles)
+        return Inference(outputs, self.microseconds(counted), counted.cycles)
 
-    def _microseconds(self, counted: RunResult) -> int:
+    def microseconds(self, counted: RunResult) -> int:
         """The run's time from the fine counter, which has no whole microseconds to start in the middle of.
 
         Raises `ClockMismatch` where the device's two counters contradict each other.
@@ -159,7 +164,7 @@ class Dut:
         if len(inputs) != len(tensors):
             raise UsageError(f"{plan.graph.name} takes {len(tensors)} inputs, {len(inputs)} were given")
         for value, tensor, span in zip(inputs, tensors, plan.program.inputs, strict=True):
-            if value.shape != tensor.shape or value.dtype != _TYPES[tensor.dtype]:
+            if value.shape != tensor.shape or value.dtype != TYPES[tensor.dtype]:
                 raise UsageError(
                     f"{plan.graph.name}: input {tensor} was given {value.dtype} of shape {list(value.shape)}"
                 )
@@ -170,7 +175,7 @@ class Dut:
 
     @staticmethod
     def _array(data: bytes, tensor: Tensor) -> npt.NDArray[np.generic]:
-        return np.frombuffer(data, _TYPES[tensor.dtype]).reshape(tensor.shape)
+        return np.frombuffer(data, TYPES[tensor.dtype]).reshape(tensor.shape)
 
 
 @contextmanager
@@ -178,21 +183,29 @@ def started(deployment: Deployment, bench: Bench, *, say: Say = silent) -> Itera
     """A board with the deployment's image on it, checked to be the right one; freed on exit, however that comes."""
     board = deployment.board
     say(f"starting {bench.source} {board.name}")
-    with bench.start(board.name, deployment.image.elf) as station:
-        link = Link.open(station.url, board.baud, board=board.name, symbolize=deployment.image.symbolize)
-        with link:
-            try:
-                hello = link.hello()
-            except LinkError as error:
-                if said := station.diagnostics():
-                    error.args = (f"{error.message}; the board said: {said}",)
-                    error.message = error.args[0]
-                raise
-            _check_identity(deployment, station, hello)
-            yield Dut(deployment, station, link, hello)
+    with bench.start(board.name, deployment.image.elf) as station, connected(deployment, station) as dut:
+        yield dut
 
 
-def _check_identity(deployment: Deployment, station: Station, hello: Hello) -> None:
+@contextmanager
+def connected(deployment: Deployment, station: Station) -> Iterator[Dut]:
+    """A link to a board that has been started, whose identity is checked."""
+    board = deployment.board
+    link = Link.open(station.url, board.baud, board=board.name, symbolize=deployment.image.symbolize)
+    with link:
+        try:
+            hello = link.hello()
+        except LinkError as error:
+            if said := station.diagnostics():
+                error.args = (f"{error.message}; the board said: {said}",)
+                error.message = error.args[0]
+            raise
+        check_identity(deployment, station, hello)
+        yield Dut(deployment, station, link, hello)
+
+
+def check_identity(deployment: Deployment, station: Station, hello: Hello) -> None:
+    """Raise unless the board that answers runs the deployment's own image."""
     board, program = deployment.board, deployment.plan.program
     if hello.board != board.name:
         raise FlashFailed(f"{station.place}: a {hello.board!r} answers where {board.name!r} was expected")

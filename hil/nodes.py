@@ -53,3 +53,8 @@ def written(names: Sequence[str]) -> str:
 def kind(names: Sequence[str]) -> str:
     """What a cluster is called beside its number of nodes: the kind, if all are of one; else the whole list."""
     return names[0] if len(set(names)) == 1 else written(names)
+
+
+def board_kinds(text: str) -> tuple[str, ...]:
+    """The kinds in a list of boards, each once; they need not be known here."""
+    return tuple(dict.fromkeys(part.partition("*")[0].strip() for part in text.split(",")))

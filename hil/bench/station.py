@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
+
+from hil.link.switch import Fault
+from hil.wire import Wire
 
 Source = Literal["virtual", "hardware"]
 
@@ -28,6 +32,41 @@ class Station(Protocol):
         """What is known beside the link when something went wrong; may be empty."""
 
 
+@runtime_checkable
+class Breakable(Protocol):
+    """A station whose board can be made to fail, which tests do: a virtual one, or one behind a debugger."""
+
+    def reset(self, after_us: float = 0) -> None:
+        """Start its firmware anew, so many microseconds of its own time from now."""
+
+    def halt(self, after_us: float = 0) -> None:
+        """Stop its cores for good: it is deaf, its port stays open."""
+
+    def slow(self, factor: float, after_us: float = 0) -> None:
+        """Let its clock run `factor` times slower than all others'; 1 is as before."""
+
+    def unplug(self, after_us: float = 0) -> None:
+        """Take it away: its port closes."""
+
+
+class Wires(Protocol):
+    """What is between the boards of a cluster, as far as the bench can interfere with it."""
+
+    def fault(self, fault: Fault) -> None:
+        """From now on frames suffer this, beside what they suffer already."""
+
+    def clear(self) -> None:
+        """No faults any more."""
+
+
+class Rack(Protocol):
+    """Boards taken together, wired to each other, and running an image each."""
+
+    stations: tuple[Station, ...]
+    wires: Wires | None
+    """None where the bench cannot interfere with what passes."""
+
+
 class Bench(Protocol):
     """Where boards are and how they are reached."""
 
@@ -35,3 +74,6 @@ class Bench(Protocol):
 
     def start(self, board: str, elf: Path) -> AbstractContextManager[Station]:
         """Take a board of this kind, put the image on it, and start it; freed on exit."""
+
+    def start_cluster(self, boards: Sequence[tuple[str, Path]], wire: Wire) -> AbstractContextManager[Rack]:
+        """Take a board for each kind and image, wired by `wire`, and start all; freed together on exit."""

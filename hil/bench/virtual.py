@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from hil import virtual
-from hil.bench.station import Source, Station
+from hil.bench.station import Rack, Source, Station, Wires
+from hil.wire import Wire
 
 
 class VirtualStation:
@@ -31,6 +32,26 @@ class VirtualStation:
     def diagnostics(self) -> str:
         return self._machine.diagnostics()
 
+    def reset(self, after_us: float = 0) -> None:
+        self._machine.probe.reset(after=after_us)
+
+    def halt(self, after_us: float = 0) -> None:
+        self._machine.probe.halt(after=after_us)
+
+    def slow(self, factor: float, after_us: float = 0) -> None:
+        self._machine.probe.slow(factor, after=after_us)
+
+    def unplug(self, after_us: float = 0) -> None:
+        self._machine.probe.unplug(after=after_us)
+
+
+class VirtualRack:
+    """Virtual boards that live by one clock, and the modelled wires between them."""
+
+    def __init__(self, stations: Sequence[Station], wires: Wires) -> None:
+        self.stations = tuple(stations)
+        self.wires: Wires | None = wires
+
 
 class VirtualBench:
     """Virtual boards on this machine. Powering one on with an ELF is how it is flashed."""
@@ -44,3 +65,13 @@ class VirtualBench:
             yield VirtualStation(board, machine)
         finally:
             machine.stop()
+
+    @contextmanager
+    def start_cluster(self, boards: Sequence[tuple[str, Path]], wire: Wire) -> Iterator[Rack]:
+        cluster = virtual.start_cluster(boards, wire)
+        try:
+            names = [name for name, _ in boards]
+            stations = [VirtualStation(name, board) for name, board in zip(names, cluster.boards, strict=True)]
+            yield VirtualRack(stations, cluster.wires)
+        finally:
+            cluster.stop()

@@ -193,6 +193,15 @@ class Link:
             self._result = self._await_done(self._run, deadline)
         return self._result
 
+    def poll_run(self, seconds: float) -> RunResult | None:
+        """The result of the run that was begun last, if it comes within so many seconds. Nothing is asked."""
+        if self._result is None:
+            for frame in self._frames(time.monotonic() + seconds):
+                if (result := self._finished(frame, self._run)) is not None:
+                    self._result = result
+                    break
+        return self._result
+
     def abort(self, *, limit: float = 60.0) -> Hello:
         """Get a node back that waits for its peers: a new session ends the run. It is deaf while it computes.
 

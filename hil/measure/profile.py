@@ -9,6 +9,7 @@ from hil.bench import Source
 from hil.deployment import Say, Tensors, silent
 from hil.dut import Dut, Inference
 from hil.errors import UsageError
+from hil.link import Memory
 from hil.measure.compare import Comparison, compare
 from hil.measure.latency import Latency, clock_ratio, summarise
 from hil.model.reference import ReferenceResult
@@ -104,11 +105,11 @@ def measure(
         runs.append(dut.infer(inputs[0]))
         if turn < len(PAINTS):
             marks.append(ram_use(dut))
-        compared += _against(runs[-1].outputs, reference.outputs[0])
+        compared += against(runs[-1].outputs, reference.outputs[0])
     for index in range(1, len(inputs)):
         say(f"{name}: input {index + 1} of {len(inputs)}")
-        compared += _against(dut.infer(inputs[index]).outputs, reference.outputs[index])
-    ratio = _clock(dut, clock)
+        compared += against(dut.infer(inputs[index]).outputs, reference.outputs[index])
+    ratio = clock_against(dut, clock)
     timed = [(r.microseconds, r.cycles) for r in runs[total - counts.repeats :]]
     if dut.takes_turns:
         say(f"{name}: the cores' parts one by one")
@@ -119,11 +120,7 @@ def measure(
         reference=reference.name,
         latency=summarise([us for us, _ in timed], [cycles for _, cycles in timed]),
         clock_ratio=ratio,
-        ram=RamUse(
-            marks[0].static,
-            max(m.arena for m in marks),
-            tuple(max(per_core) for per_core in zip(*(m.stacks for m in marks), strict=True)),
-        ),
+        ram=most(marks),
         layers=compare_layers(dut, inputs, reference, say=say) if layers else None,
         operators=operator_times(dut, inputs[0]),
         repeats_identical=len({cycles for _, cycles in timed}) == 1,
@@ -156,18 +153,30 @@ def operator_times(dut: Dut, inputs: Tensors) -> tuple[OperatorTime, ...]:
 
 def ram_use(dut: Dut) -> RamUse:
     """High-water marks since the last paint."""
-    memory = dut.memory()
+    return memory_use(dut, dut.memory())
+
+
+def memory_use(dut: Dut, memory: Memory) -> RamUse:
+    """What a device told, for the cores that its program uses."""
     return RamUse(memory.static, memory.arena_used, tuple(s.used for s in memory.stacks[: dut.deployment.plan.cores]))
 
 
-def _against(outputs: Tensors, expected: Tensors) -> Comparison:
+def most(marks: Sequence[RamUse]) -> RamUse:
+    """The highest of several high-water marks, part by part."""
+    stacks = zip(*(mark.stacks for mark in marks), strict=True)
+    return RamUse(marks[0].static, max(mark.arena for mark in marks), tuple(map(max, stacks)))
+
+
+def against(outputs: Tensors, expected: Tensors) -> Comparison:
+    """All outputs of one inference against the reference's."""
     total = Comparison()
     for got, want in zip(outputs, expected, strict=True):
         total += compare(got, want)
     return total
 
 
-def _clock(dut: Dut, before: tuple[int, int]) -> float:
+def clock_against(dut: Dut, before: tuple[int, int]) -> float:
+    """The device's clock over the bench's since `before`. Raises `ClockMismatch`."""
     after = dut.clocks()
     timed = dut.station.source == "hardware" or not dut.deployment.board.counted
     return clock_ratio(after[0] - before[0], after[1] - before[1], jitter=timed, where=dut.place)

@@ -8,7 +8,8 @@ from typing import Any
 
 from hil.bench import Source
 from hil.deployment import Deployment, Planned
-from hil.measure import Measured
+from hil.measure import Latency, Measured, RamUse
+from hil.model.graph import Graph
 from hil.model.work import macs
 from hil.record.verdict import Limits, reasons
 
@@ -36,34 +37,17 @@ def judged(deployment: Deployment, measured: Measured, source: Source, limits: L
 def profile_record(profile: Profile) -> dict[str, Any]:
     """`hil.profile/1`; sizes in bytes, times in microseconds. Nothing in it depends on when or where it ran."""
     deployment, measured = profile.deployment, profile.measured
-    image, latency = deployment.image, measured.latency
     latencies = {
-        "samples": list(latency.samples),
-        "median": latency.median,
-        "p95": latency.p95,
-        "min": latency.min,
-        "max": latency.max,
-        "cycles_median": latency.cycles_median,
-        "counts": deployment.board.counts,
-        "clock_ratio": measured.clock_ratio,
+        **latency_record(measured.latency, deployment.board.counts, measured.clock_ratio),
         **({"assembled": True} if measured.assembled else {}),
     }
-    memory = {
-        "ram_peak": measured.ram.peak,
-        "ram_static": measured.ram.static,
-        "arena": measured.ram.arena,
-        "stacks": list(measured.ram.stacks),
-        "ram_predicted": deployment.ram_predicted,
-        "flash": image.flash,
-        "flash_code": image.code,
-        "flash_program": image.program,
-    }
+    memory = memory_record(deployment, measured.ram)
     record: dict[str, Any] = {
         "schema": "hil.profile/1",
-        "model": model_record(deployment.planned),
+        "model": model_record(deployment.graph),
         "board": deployment.board.name,
         "bench": profile.source,
-        "firmware": {"engine": "hil", "build": image.build_id, "toolchain": deployment.planned.toolchain},
+        "firmware": {"engine": "hil", "build": deployment.image.build_id, "toolchain": deployment.planned.toolchain},
         "cores": deployment.plan.cores,
         "nodes": 1,
         "outputs": {
@@ -108,9 +92,37 @@ def profile_record(profile: Profile) -> dict[str, Any]:
     return record
 
 
-def model_record(planned: Planned) -> Mapping[str, Any]:
+def latency_record(latency: Latency, counts: str, clock_ratio: float) -> dict[str, Any]:
+    """What the device counted; `counts` is the unit of its fine counter."""
+    return {
+        "samples": list(latency.samples),
+        "median": latency.median,
+        "p95": latency.p95,
+        "min": latency.min,
+        "max": latency.max,
+        "cycles_median": latency.cycles_median,
+        "counts": counts,
+        "clock_ratio": clock_ratio,
+    }
+
+
+def memory_record(deployment: Deployment, ram: RamUse) -> dict[str, Any]:
+    """What one board used, beside what was predicted."""
+    image = deployment.image
+    return {
+        "ram_peak": ram.peak,
+        "ram_static": ram.static,
+        "arena": ram.arena,
+        "stacks": list(ram.stacks),
+        "ram_predicted": deployment.ram_predicted,
+        "flash": image.flash,
+        "flash_code": image.code,
+        "flash_program": image.program,
+    }
+
+
+def model_record(graph: Graph) -> Mapping[str, Any]:
     """The model as records name it. `macs` are the model's own, whatever the plan makes of them."""
-    graph = planned.graph
     return {
         "name": graph.name,
         "sha256": graph.sha256,
@@ -119,13 +131,13 @@ def model_record(planned: Planned) -> Mapping[str, Any]:
     }
 
 
-def plan_record(planned: Planned) -> dict[str, Any]:
-    """`hil.plan/1` of a plan that fits; sizes in bytes, times in microseconds."""
+def node_record(planned: Planned) -> dict[str, Any]:
+    """What one board needs of what it has."""
     plan, board, footprint = planned.plan, planned.board, planned.footprint
-    node = {
+    return {
         "node": 0,
         "board": board.name,
-        "ram_peak": plan.ram_peak(footprint),
+        "ram_peak": planned.ram_predicted,
         "ram_static": footprint.ram_static,
         "arena": plan.arena_bytes,
         "stacks": list(footprint.stacks),
@@ -136,10 +148,16 @@ def plan_record(planned: Planned) -> dict[str, Any]:
         "bytes_sent": 0,
         "bytes_received": 0,
     }
+
+
+def plan_record(planned: Planned) -> dict[str, Any]:
+    """`hil.plan/1` of a plan that fits; sizes in bytes, times in microseconds."""
+    plan, board, footprint = planned.plan, planned.board, planned.footprint
+    node = node_record(planned)
     compute = round(plan.cycles * 1e6 / board.clock_hz, 1)
     return {
         "schema": "hil.plan/1",
-        "model": model_record(planned),
+        "model": model_record(planned.graph),
         "cores": plan.cores,
         "objective": "latency",
         "fits": True,

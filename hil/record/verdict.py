@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from hil.bench import Source
 from hil.deployment import Deployment
-from hil.measure import Measured
+from hil.measure import Comparison, Measured, RamUse
 
 
 @dataclass(frozen=True)
@@ -22,20 +22,14 @@ NO_LIMITS = Limits()
 
 def reasons(deployment: Deployment, measured: Measured, source: Source, limits: Limits) -> tuple[str, ...]:
     """Why the verdict is bad; empty where it is good."""
-    found = []
-    out = measured.outputs
-    if out.mismatches:
-        found.append(
-            f"{out.mismatches} of {out.elements} output elements differ from the reference, by at most "
-            f"{out.max_abs_diff:g}"
-        )
+    found = output_reasons(measured.outputs)
     found += [
         f"{layer.operator}, {layer.tensor}: {layer.result.mismatches} of {layer.result.elements} elements differ, "
         f"by at most {layer.result.max_abs_diff:g}"
         for layer in measured.layers or ()
         if layer.result.mismatches
     ]
-    found += ram_reasons(deployment, measured, limits)
+    found += ram_reasons(deployment, measured.ram, limits)
     if limits.latency_us is not None and measured.latency.median > limits.latency_us:
         found.append(f"latency {measured.latency.median:g} us is over the limit of {limits.latency_us:g} us")
     if source == "virtual" and deployment.board.counted and not measured.repeats_identical:
@@ -43,9 +37,17 @@ def reasons(deployment: Deployment, measured: Measured, source: Source, limits: 
     return tuple(found)
 
 
-def ram_reasons(deployment: Deployment, measured: Measured, limits: Limits) -> list[str]:
+def output_reasons(out: Comparison) -> list[str]:
+    """The outputs against the reference."""
+    if not out.mismatches:
+        return []
+    return [
+        f"{out.mismatches} of {out.elements} output elements differ from the reference, by at most {out.max_abs_diff:g}"
+    ]
+
+
+def ram_reasons(deployment: Deployment, ram: RamUse, limits: Limits) -> list[str]:
     """Peak RAM against prediction and limit."""
-    ram = measured.ram
     found = []
     if ram.peak > deployment.ram_predicted:
         found.append(f"peak RAM {ram.peak} bytes is over the predicted {deployment.ram_predicted}")

@@ -1,4 +1,4 @@
-"""The table at the end of a pytest run: a line for each model on each board, worst first."""
+"""The table at the end of a pytest run: a line for each model on each board or cluster, worst first."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hil import board as boards
+from hil.nodes import board_kinds
 from hil.report.terminal import duration, size, table
 
 
@@ -29,10 +30,14 @@ def summary_lines(rows: Sequence[Mapping[str, Any]], width: int, *, operators: b
         columns = ["model", "on", "speed-up", "bound", "held by", "gains"][: 6 if wide else 5]
         gains = [row[: len(columns)] for row in gains]
         lines += ["", *_lines(table(None, columns, gains, right=["speed-up", "bound", "gains"]), width)]
+    if clusters := _clusters(rows):
+        columns = ["model", "on", "latency", "predicted", "compute", "wait", "wire", "received"]
+        lines += ["", *_lines(table(None, columns, clusters, right=columns[2:]), width)]
     if operators and (each := _operator_gains(rows)):
         columns = ["model", "on", "operator", "speed-up", "bound"]
         lines += ["", *_lines(table(None, columns, each, right=["speed-up", "bound"]), width)]
-    virtual = sorted({str(row["hil.board"]) for row in rows if row.get("hil.bench") == "virtual"})
+    seen = [str(row["hil.board"]) for row in rows if row.get("hil.bench") == "virtual"]
+    virtual = sorted({name for text in seen for name in board_kinds(text)})
     timed = [name for name in virtual if name in boards.names() and not boards.load(name).counted]
     if len(virtual) > len(timed):
         lines.append("virtual: the same machine code on a virtual board; cycles are counted, not timed")
@@ -50,9 +55,28 @@ def _shares_a_clock(name: str) -> bool:
     return virtual is not None and virtual.clock == "shared"
 
 
-def _worst_first(row: Mapping[str, Any]) -> tuple[int, int, str, str, int]:
+def _worst_first(row: Mapping[str, Any]) -> tuple[int, int, str, str, int, int]:
     failed, wrong = row["failed"], int(row.get("hil.mismatches", 0))
-    return -failed, -wrong, str(row["hil.model"]), str(row["hil.board"]), int(row["hil.cores"])
+    return -failed, -wrong, str(row["hil.model"]), str(row["hil.board"]), _nodes(row), int(row["hil.cores"])
+
+
+def _nodes(row: Mapping[str, Any]) -> int:
+    return int(row.get("hil.nodes", 1))
+
+
+def _clusters(rows: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+    """Where the time of every cluster went, by node 0, and what the node received that received most."""
+    return [
+        [
+            *_who(row),
+            duration(row["hil.latency_us_median"]),
+            f"{100 * (row['hil.latency_us_predicted'] / row['hil.latency_us_median'] - 1):+.1f} %",
+            *(duration(row[f"hil.{part}_us"]) for part in ("compute", "wait", "wire")),
+            size(row["hil.bytes_received_worst"]),
+        ]
+        for row in sorted(rows, key=lambda row: (row["hil.model"], row["hil.board"], _nodes(row), row["hil.cores"]))
+        if "hil.latency_us_predicted" in row
+    ]
 
 
 def _lines(drawn: Table, width: int) -> list[str]:
@@ -64,6 +88,7 @@ def _lines(drawn: Table, width: int) -> list[str]:
 
 def _pairs(rows: Sequence[Mapping[str, Any]]) -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any]]]:
     """Each case on several cores after the same on one, where both were measured."""
+    rows = [row for row in rows if _nodes(row) == 1]
     one = {(row["hil.model"], row["hil.board"]): row for row in rows if row["hil.cores"] == 1}
     for row in sorted(rows, key=lambda row: (row["hil.model"], row["hil.board"], row["hil.cores"])):
         base = one.get((row["hil.model"], row["hil.board"]))
@@ -72,7 +97,13 @@ def _pairs(rows: Sequence[Mapping[str, Any]]) -> Iterator[tuple[Mapping[str, Any
 
 
 def _who(row: Mapping[str, Any]) -> list[str]:
-    return [str(row["hil.model"]), f"{row['hil.board']} x{row['hil.cores']}"]
+    return [str(row["hil.model"]), _on(row)]
+
+
+def _on(row: Mapping[str, Any]) -> str:
+    """The boards, and what is not one of it: cores as 'x2', nodes as '4 nodes'."""
+    words = [str(row["hil.board"]), *(["x" + str(row["hil.cores"])] if row["hil.cores"] != 1 else [])]
+    return " ".join([*words, *([f"{_nodes(row)} nodes"] if _nodes(row) != 1 else [])])
 
 
 def _gains(rows: Sequence[Mapping[str, Any]]) -> list[list[str]]:
@@ -123,7 +154,7 @@ def _row(row: Mapping[str, Any], wide: bool) -> list[str]:
     failed, total = row["failed"], row["failed"] + row["passed"]
     cells = [
         str(row["hil.model"]),
-        " ".join([str(row["hil.board"]), *(["x" + str(row["hil.cores"])] if row["hil.cores"] != 1 else []), bench]),
+        f"{_on(row)} {bench}".rstrip(),
         f"{failed} of {total} FAILED" if failed else f"{total} ok",
         known("hil.mismatches"),
         known("hil.latency_us_median", duration),

@@ -73,12 +73,17 @@ def profile_view(record: Mapping[str, Any]) -> list[RenderableType]:
         ("work", f"{model['macs']} multiply-accumulates"),
     ]
     title = f"{model['name']} on {record['board']} ({bench}), {record['cores']} core, {record['nodes']} node"
-    verdict = Text(f"  {record['verdict']}", style="bold green" if record["verdict"] == "pass" else "bold red")
     views: list[RenderableType] = [facts(title, rows)]
     if "layers" in record:
         layers = [(r["operator"], r["tensor"], str(r["elements"]), str(r["mismatches"])) for r in record["layers"]]
         views.append(table(None, ["operator", "tensor", "elements", "differ"], layers, right=("elements", "differ")))
-    return [*views, verdict, *(Padding(Text("- " + plain(reason)), (0, 0, 0, 2)) for reason in record["reasons"])]
+    return [*views, *verdict(record)]
+
+
+def verdict(record: Mapping[str, Any]) -> list[RenderableType]:
+    """'pass', or 'fail' with the reasons."""
+    word = Text(f"  {record['verdict']}", style="bold green" if record["verdict"] == "pass" else "bold red")
+    return [word, *(Padding(Text("- " + plain(reason)), (0, 0, 0, 2)) for reason in record["reasons"])]
 
 
 def plan_view(record: Mapping[str, Any]) -> list[RenderableType]:

@@ -1,0 +1,276 @@
+"""Several devices under test that run one deployment together: they compute what they are given, and tell what it cost.
+
+A run that fails ends in one error that names the node, the step and the cause, whichever node noticed first. By then
+every node has been asked back; those that did not come are in `lost`, and the cluster has to be started again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from hil.bench import Bench, Rack
+from hil.deployment import ClusterDeployment, Say, Tensors, silent
+from hil.dut import TYPES, Dut, check_identity, connected
+from hil.errors import DeviceHang, HilError, UsageError
+from hil.link import Memory
+from hil.link.messages import RunResult
+from hil.model.graph import Tensor
+from hil.postmortem import End, explain
+
+T = TypeVar("T")
+
+_WORDS = 3  # of a traced exchange: begin, end, waited, in microseconds
+_FRAME = 512 + 36  # bytes of a full frame: payload, header and checksum
+_GRACE = 20.0  # seconds that nodes get to end their runs once one of them failed
+_BACK = 10.0  # seconds that a node gets to come back
+
+
+@dataclass(frozen=True)
+class NodeTime:
+    """Where one node's time of an inference went, in microseconds; compute, wait and wire add up to total."""
+
+    total: int
+    compute: int
+    wait: int
+    """In exchanges, while no byte moved."""
+    wire: int
+    """In exchanges, while bytes moved."""
+
+
+@dataclass(frozen=True)
+class ExchangeTime:
+    """One exchange of a node: the steps [first, end), and microseconds since the run's start."""
+
+    first: int
+    end: int
+    begin_us: int
+    end_us: int
+    wait_us: int
+
+
+@dataclass(frozen=True)
+class ClusterInference:
+    """One run: the outputs, what node 0 counted from its first step to the last, and what each node counted."""
+
+    outputs: Tensors
+    microseconds: int
+    cycles: int
+    per_node: tuple[int, ...]
+
+
+class Cluster:
+    """A running deployment on several boards. Inputs and outputs are arrays of the model's own shapes and types."""
+
+    def __init__(
+        self, deployment: ClusterDeployment, rack: Rack, duts: Sequence[Dut], pool: ThreadPoolExecutor
+    ) -> None:
+        self.deployment = deployment
+        self.rack = rack
+        self.duts = tuple(duts)
+        self.lost: tuple[int, ...] = ()
+        """Nodes that did not come back after a run that failed."""
+        self._pool = pool
+        self._run_number = 0
+
+    @property
+    def place(self) -> str:
+        """Where its first node is, for messages."""
+        return self.duts[0].place
+
+    @property
+    def usable(self) -> bool:
+        """Whether every node is there, as far as is known, and can run again."""
+        return not self.lost and all(dut.station.alive() for dut in self.duts)
+
+    def infer(self, inputs: Tensors, *, repeat: int = 1, armed: Callable[[], None] | None = None) -> ClusterInference:
+        """Write the inputs, run, read the outputs of the last of `repeat` inferences, which follow one another closely.
+
+        `armed` is called when all nodes have their inputs, before any is started.
+        Raises `NodeFailed`, `NodeLost` or `WireFailed`, with node, step and cause.
+        """
+        self._check(inputs)
+        self._each(lambda node: self._load(node, inputs))
+        if armed is not None:
+            armed()
+        results = self._run(repeat)
+        first = self.duts[0]
+        graph = self.deployment.graph
+        spans = first.deployment.plan.program.outputs
+        tensors = [graph.tensors[index] for index in graph.outputs]
+        outputs = tuple(
+            _array(first.link.read(span.offset, span.bytes), tensor)
+            for span, tensor in zip(spans, tensors, strict=True)
+        )
+        return ClusterInference(
+            outputs, first.microseconds(results[0]), results[0].cycles, tuple(result.us for result in results)
+        )
+
+    def exchanges(self, node: int) -> tuple[ExchangeTime, ...]:
+        """When the exchanges of the last inference began and ended on a node; empty where it keeps no trace."""
+        program = self.duts[node].deployment.plan.program
+        spans = program.exchanges()
+        if program.trace_at is None or not spans:
+            return ()
+        data = self.duts[node].link.read(program.trace_at, 4 * _WORDS * len(spans))
+        words = np.frombuffer(data, "<u4").reshape(-1, _WORDS)
+        return tuple(
+            ExchangeTime(first, end, *(int(word) for word in row))
+            for (first, end), row in zip(spans, words, strict=True)
+        )
+
+    def times(self, inference: ClusterInference) -> tuple[NodeTime, ...]:
+        """Where each node's time of `inference`, the last one, went."""
+        found = []
+        for node, total in enumerate(inference.per_node):
+            traced = self.exchanges(node)
+            wait = sum(exchange.wait_us for exchange in traced)
+            talked = sum(exchange.end_us - exchange.begin_us for exchange in traced)
+            found.append(NodeTime(total, total - talked, wait, talked - wait))
+        return tuple(found)
+
+    def paint(self, pattern: int) -> None:
+        """Fill arenas and unused stacks of all nodes with `pattern`."""
+        self._each(lambda node: self.duts[node].paint(pattern))
+
+    def memory(self) -> tuple[Memory, ...]:
+        """Each node's static bytes, and high-water marks since `paint`."""
+        return self._each(lambda node: self.duts[node].memory())
+
+    @property
+    def patience_us(self) -> int:
+        """Device time without a byte after which a node gives up: long enough for a peer at half its speed."""
+        return round(250_000 + 2 * self.deployment.split.timing.total_us)
+
+    @property
+    def retry_us(self) -> int:
+        """Device time without a byte after which a node asks again: several frames there and back."""
+        wire = self.deployment.split.wire
+        return round(4_000 + 16 * (2 * _FRAME * wire.byte_us + wire.delay_us))
+
+    def run_limit(self, repeat: int = 1) -> float:
+        """Seconds after which a run counts as a hang: generous, since virtual boards are slow."""
+        seconds = repeat * self.deployment.split.timing.total_us / 1e6 + self.patience_us / 1e6
+        return 30.0 + 20.0 * len(self.duts) * seconds
+
+    # ---- a run
+
+    def _check(self, inputs: Tensors) -> None:
+        graph = self.deployment.graph
+        tensors = [graph.tensors[index] for index in graph.inputs]
+        if len(inputs) != len(tensors):
+            raise UsageError(f"{graph.name} takes {len(tensors)} inputs, {len(inputs)} were given")
+        for value, tensor in zip(inputs, tensors, strict=True):
+            if value.shape != tensor.shape or value.dtype != TYPES[tensor.dtype]:
+                raise UsageError(f"{graph.name}: input {tensor} was given {value.dtype} of shape {list(value.shape)}")
+
+    def _load(self, node: int, inputs: Tensors) -> None:
+        dut = self.duts[node]
+        for piece in dut.deployment.plan.pieces:
+            dut.link.write(piece.span.offset, piece.cut(inputs[piece.input]))
+
+    def _run(self, repeat: int) -> list[RunResult]:
+        """Start all nodes, node 0 last, and wait for all. Any failure becomes one error, after all were asked back."""
+        run, self._run_number = self._run_number + 1, self._run_number + repeat
+        ends = {node: End(node) for node in range(len(self.duts))}
+        deadline = time.monotonic() + self.run_limit(repeat)
+        for node in reversed(range(len(self.duts))):
+            try:
+                self.duts[node].link.begin_run(
+                    run=run, repeat=repeat, patience_us=self.patience_us, retry_us=self.retry_us
+                )
+            except HilError as error:
+                ends[node].error = error
+                break
+        else:
+            self._wait(ends, deadline)
+        if all(end.good for end in ends.values()):
+            return [end.result for end in ends.values() if end.result is not None]
+        raise self._failed(ends)
+
+    def _wait(self, ends: dict[int, End], deadline: float) -> None:
+        """Look at the nodes in turn until all are done, one failed and the others had their time, or the deadline."""
+        waiting = list(ends)
+        while waiting and (now := time.monotonic()) < deadline:
+            for node in waiting:
+                try:
+                    ends[node].result = self.duts[node].link.poll_run(_LOOK)
+                except HilError as error:
+                    ends[node].error = error
+            if any(ends[node].bad for node in waiting):
+                deadline = min(deadline, now + _GRACE)
+            waiting = [node for node in waiting if not ends[node].over]
+        ends |= {end.node: end for end in self._pool.map(self._last_word, waiting)}
+
+    def _last_word(self, node: int) -> End:
+        """How it stands with a node that should have ended long ago."""
+        try:
+            return End(node, result=self.duts[node].link.end_run(limit=0))
+        except DeviceHang:
+            return End(node, late=True)
+        except HilError as error:
+            return End(node, error=error)
+
+    def _failed(self, ends: dict[int, End]) -> HilError:
+        for end, back in zip(ends.values(), self._each(self._back), strict=True):
+            end.back = back
+        self.lost = tuple(end.node for end in ends.values() if not end.back)
+        return explain(self.deployment, [dut.place for dut in self.duts], list(ends.values()), self.patience_us)
+
+    def _back(self, node: int) -> bool:
+        """Ask a node back from whatever it does. False: it is gone, or deaf."""
+        dut = self.duts[node]
+        try:
+            check_identity(dut.deployment, dut.station, dut.link.abort(limit=_BACK))
+        except HilError:
+            return False
+        return True
+
+    def _each(self, do: Callable[[int], T]) -> tuple[T, ...]:
+        """Do something with every node, side by side."""
+        return tuple(self._pool.map(do, range(len(self.duts))))
+
+
+_LOOK = 0.02  # seconds to look at one node before it is the next one's turn
+
+
+def _array(data: bytes, tensor: Tensor) -> npt.NDArray[np.generic]:
+    return np.frombuffer(data, TYPES[tensor.dtype]).reshape(tensor.shape)
+
+
+@contextmanager
+def cluster_started(deployment: ClusterDeployment, bench: Bench, *, say: Say = silent) -> Iterator[Cluster]:
+    """Boards with the deployment's images on them, each checked to be the right one; freed on exit, however that comes.
+
+    They are started, and spoken to, side by side.
+    """
+    nodes = deployment.nodes
+    say(f"starting {len(nodes)} boards on the {bench.source} bench: {deployment.planned.boards}")
+    images = [(node.board.name, node.image.elf) for node in nodes]
+    # The pool is left last: a thread that waits for a board ends when the board is gone.
+    with (
+        ThreadPoolExecutor(max_workers=len(nodes)) as pool,
+        bench.start_cluster(images, deployment.split.wire) as rack,
+        ExitStack() as links,
+    ):
+        waiting = [
+            pool.submit(links.enter_context, connected(node, station))
+            for node, station in zip(nodes, rack.stations, strict=True)
+        ]
+        wait(waiting)
+        duts = []
+        for node, started in enumerate(waiting):
+            try:
+                duts.append(started.result())
+            except HilError as error:
+                error.message = f"node {node}: {error.message}"
+                error.args = (error.message,)
+                raise
+        yield Cluster(deployment, rack, duts, pool)
