@@ -10,12 +10,14 @@ import pytest
 
 if TYPE_CHECKING:
     from hil.cases import Case
-    from hil.deployment import Deployment, Tensors
+    from hil.cluster import Cluster
+    from hil.deployment import ClusterDeployment, Deployment, Tensors
     from hil.dut import Dut
     from hil.model.reference import ReferenceResult
     from hil.pytest_session import Session
-    from hil.record import Limits, Profile
+    from hil.record import ClusterProfile, Limits, Profile
 
+OBJECTIVES = ("latency", "ram", "traffic", "throughput")  # hil.nodes has them too, which is not loaded by then
 _SESSION: pytest.StashKey[Session] = pytest.StashKey()
 _CASES: pytest.StashKey[tuple[Case, ...]] = pytest.StashKey()
 
@@ -24,7 +26,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("hil", "hardware-in-the-loop tests (hil)")
     add = group.addoption
     add("--board", action="append", default=[], metavar="NAME",
-        help="board kind to test on, repeatable or with commas; 'hil boards' lists them")  # fmt: skip
+        help="board kind to test on, repeatable or with commas ('hil boards' lists them); "
+             "with '*' one cluster: 'rp2040*3,rp2350'")  # fmt: skip
     add("--hil-model", action="append", default=[], type=Path, metavar="PATH",
         help="a .tflite file to test, repeatable; added to the zoo")  # fmt: skip
     add("--hil-zoo", action="append", default=[], type=Path, metavar="DIR",
@@ -36,6 +39,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add("--hil-seed", type=int, metavar="S", help="seed of the input sets (default: the zoo entry's, else 0)")
     add("--hil-cores", default="1", metavar="LIST",
         help="numbers of cores to test with, such as '1,2,all' (default: 1)")  # fmt: skip
+    add("--hil-nodes", metavar="LIST",
+        help="numbers of boards to split over, such as '1,2,4' (default: 1; of a cluster, its own)")  # fmt: skip
+    add("--hil-link", metavar="NAME", help="the wire between nodes, such as uart-3M (default: the board's)")
+    add("--hil-objective", choices=OBJECTIVES, default="latency",
+        help="what split plans are searched for (default: latency)")  # fmt: skip
+    add("--hil-fault-runs", type=int, default=20, metavar="N",
+        help="seeded faults of a cluster to try (default: 20)")  # fmt: skip
     add("--hil-warmup", type=int, metavar="N", help="runs before timing (default: 2; on a virtual board 1)")
     add("--hil-repeats", type=int, metavar="N", help="timed runs (default: 10; on a virtual board 2)")
     add(
@@ -57,7 +67,13 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "hil_accuracy: only models that have an accuracy set")
     config.addinivalue_line("markers", "hil_several_cores: only deployments on more than one core")
     config.pluginmanager.register(_Summary(), "hil-summary")
-    for name, least in (("hil_inputs", 1), ("hil_seed", 0), ("hil_warmup", 0), ("hil_repeats", 1)):
+    for name, least in (
+        ("hil_inputs", 1),
+        ("hil_seed", 0),
+        ("hil_warmup", 0),
+        ("hil_repeats", 1),
+        ("hil_fault_runs", 1),
+    ):
         value = config.getoption(name)
         if value is not None and value < least:
             raise pytest.UsageError(f"--{name.replace('_', '-')} {value}: at least {least} is needed")
@@ -74,10 +90,12 @@ def pytest_report_header(config: pytest.Config) -> str | None:
         return None
     from hil import api, board
     from hil.errors import HilError
+    from hil.nodes import board_list
 
     def bench(name: str) -> str:
         try:
-            return f"{name} on the {api.bench_for(board.load(name)).source} bench"
+            first = board_list(name)[0]
+            return f"{name} on the {api.bench_for(board.load(first)).source} bench"
         except HilError:
             return f"{name}, which cannot be reached"  # its tests will say why
 
@@ -101,8 +119,9 @@ def _cases(config: pytest.Config) -> tuple[Case, ...]:
                 [*config.getoption("hil_model"), *extra],
                 config.getoption("hil_zoo"),
                 builtin=not config.getoption("hil_no_zoo"),
+                nodes=max(count for name in names for count in cases.node_counts(config.getoption("hil_nodes"), name)),
             )
-            found = cases.cases(models, names, config.getoption("hil_cores"))
+            found = cases.cases(models, names, config.getoption("hil_cores"), config.getoption("hil_nodes"))
         except HilError as error:
             raise pytest.UsageError(str(error)) from error
         if not models:
@@ -111,8 +130,14 @@ def _cases(config: pytest.Config) -> tuple[Case, ...]:
     return config.stash[_CASES]
 
 
+_CLUSTER_FIXTURES = {"cluster", "cluster_deployment", "cluster_profile", "hil_kin"}
+"""Tests that ask for one of these get the cases on several boards; all others get those on one."""
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    wanted = [name for name in ("hil_case", "hil_board") if name in metafunc.fixturenames]
+    if "hil_fault" in metafunc.fixturenames:
+        metafunc.parametrize("hil_fault", range(metafunc.config.getoption("hil_fault_runs")), ids="fault{}".format)
+    wanted = [name for name in ("hil_case", "hil_board", "hil_kin") if name in metafunc.fixturenames]
     if not wanted:
         return
     cases = _cases(metafunc.config)
@@ -123,8 +148,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if cases and metafunc.definition.get_closest_marker("hil_several_cores"):
         cases = tuple(case for case in cases if case.cores > 1)
         why = "no deployment of this run is on more than one core (--hil-cores)"
-    rows: dict[str, tuple[Case | str, ...]]
-    if wanted == ["hil_board"]:
+    split = not _CLUSTER_FIXTURES.isdisjoint(metafunc.fixturenames)
+    if cases and not (cases := tuple(case for case in cases if (case.nodes > 1) == split)):
+        why = f"no deployment of this run is on {'more than one board' if split else 'one board alone'} (--hil-nodes)"
+    rows: dict[str, tuple[Any, ...]]
+    if "hil_kin" in wanted:
+        from hil.cases import kin
+
+        rows = {name: (found,) for name, found in kin(cases).items()}
+    elif wanted == ["hil_board"]:
         rows = {case.board: (case.board,) for case in cases}
     else:
         rows = {case.id: (case, case.board)[: len(wanted)] for case in cases}
@@ -198,6 +230,25 @@ def profile(hil_case: Case, hil_session: Session, request: pytest.FixtureRequest
     from hil.record import judged
 
     return judged(found.deployment, found.measured, found.source, limits)
+
+
+@pytest.fixture
+def cluster_deployment(hil_case: Case, hil_session: Session) -> ClusterDeployment:
+    """The case's model, planned for several boards and built for each."""
+    return hil_session.cluster_deployment(hil_case)
+
+
+@pytest.fixture
+def cluster(hil_case: Case, hil_session: Session) -> Iterator[Cluster]:
+    """Boards that run the case's deployment together. They are replaced where the test before lost one."""
+    with hil_session.cluster(hil_case) as running:
+        yield running
+
+
+@pytest.fixture
+def cluster_profile(hil_case: Case, hil_session: Session) -> ClusterProfile:
+    """The measurement of the case on its cluster, made once and shared by the tests that judge it."""
+    return hil_session.cluster_profile(hil_case)
 
 
 def _limits(node: pytest.Item) -> Limits | None:

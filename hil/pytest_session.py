@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -12,12 +12,14 @@ import pytest
 
 from hil import api
 from hil.cases import Case
-from hil.deployment import Deployment, Say, Tensors, silent
+from hil.cluster import Cluster
+from hil.deployment import ClusterDeployment, Deployment, Say, Tensors, silent
 from hil.dut import Dut
 from hil.errors import DeviceError, HilError, InfrastructureError
 from hil.model import inputs as input_sets
+from hil.model.graph import Graph
 from hil.model.reference import ReferenceResult
-from hil.record import Profile, profile_record
+from hil.record import ClusterProfile, Profile, cluster_record, profile_record
 from hil.report import plain
 
 T = TypeVar("T")
@@ -31,7 +33,7 @@ class Session:
         self._say = say
         self._known: dict[tuple[str, str], Any] = {}
         self._board = ExitStack()
-        self._running: tuple[Case, Dut] | None = None
+        self._running: tuple[Case, Dut | Cluster] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -45,9 +47,18 @@ class Session:
         """The case's model, planned and built."""
         return self._once("deployment", case, lambda: api.prepare(case.model.path, self._request(case), say=self._say))
 
+    def cluster_deployment(self, case: Case) -> ClusterDeployment:
+        """The case's model, planned for several boards and built for each."""
+        path, request = case.model.path, self._request(case)
+        return self._once("deployment", case, lambda: api.prepare_cluster(path, request, say=self._say))
+
+    def graph(self, case: Case) -> Graph:
+        """The case's model."""
+        return (self.deployment(case) if case.nodes == 1 else self.cluster_deployment(case)).graph
+
     def inputs(self, case: Case) -> tuple[Tensors, ...]:
         """The case's input sets: the zoo entry's own, or seeded ones; options override count and seed."""
-        graph, count, seed = self.deployment(case).graph, self._option("hil_inputs"), self._option("hil_seed")
+        graph, count, seed = self.graph(case), self._option("hil_inputs"), self._option("hil_seed")
 
         def make() -> tuple[Tensors, ...]:
             if case.model.zoo:
@@ -58,7 +69,7 @@ class Session:
 
     def reference(self, case: Case, *, layers: bool = False) -> ReferenceResult:
         """The host reference for the case's input sets."""
-        graph, values = self.deployment(case).graph, self.inputs(case)
+        graph, values = self.graph(case), self.inputs(case)
         return self._once(f"reference{layers}", case, lambda: api.expected(graph, values, layers=layers, say=self._say))
 
     def profile(self, case: Case) -> Profile:
@@ -73,15 +84,42 @@ class Session:
         self._config.hook.pytest_hil_record(config=self._config, record=profile_record(made))
         return made
 
+    def cluster_profile(self, case: Case) -> ClusterProfile:
+        """The case's measurement on its cluster."""
+        return self._once("profile", case, lambda: self._measure_cluster(case))
+
+    def _measure_cluster(self, case: Case) -> ClusterProfile:
+        values, result = self.inputs(case), self.reference(case)
+        api.prove_cluster(self.cluster_deployment(case).planned, values[0], result, say=self._say)
+        with self.cluster(case) as running:
+            made = api.profile_on_cluster(running, values, result, self._request(case), say=self._say)
+        self._config.hook.pytest_hil_record(config=self._config, record=cluster_record(made))
+        return made
+
     @contextmanager
     def lent(self, case: Case) -> Iterator[Dut]:
         """A board that runs the case. It stays on for the next use, unless this one sees it fail."""
         deployment = self.deployment(case)
-        if self._running is None or self._running[0] != case or not self._running[1].station.alive():
+        with self._on(case, lambda: api.running(deployment, say=self._say)) as running:
+            assert isinstance(running, Dut)
+            yield running
+
+    @contextmanager
+    def cluster(self, case: Case) -> Iterator[Cluster]:
+        """Boards that run the case together. They stay on for the next use, unless this one sees them fail."""
+        deployment = self.cluster_deployment(case)
+        with self._on(case, lambda: api.running_cluster(deployment, say=self._say)) as running:
+            assert isinstance(running, Cluster)
+            yield running
+
+    @contextmanager
+    def _on(self, case: Case, start: Callable[[], AbstractContextManager[Dut | Cluster]]) -> Iterator[Dut | Cluster]:
+        """What runs the case: it is started unless it is what ran last, and usable."""
+        if self._running is None or self._running[0] != case or not self._running[1].usable:
             self._power_off()
             with _plainly():
-                dut = self._board.enter_context(api.running(deployment, say=self._say))
-            self._running = (case, dut)
+                running = self._board.enter_context(start())
+            self._running = (case, running)
         try:
             yield self._running[1]
         except (InfrastructureError, DeviceError):
@@ -103,10 +141,13 @@ class Session:
         return api.Request(
             board=case.board,
             cores=case.cores,
+            nodes=case.nodes,
+            link=self._option("hil_link"),
+            objective=self._option("hil_objective") if case.nodes > 1 else None,
             warmup=self._option("hil_warmup"),
             repeats=self._option("hil_repeats"),
             toolchain=self._option("hil_toolchain"),
-            limits=case.model.limits(case.board, case.cores),
+            limits=case.model.limits(case.board, case.cores, case.nodes),
         )
 
     def _option(self, name: str) -> Any:
@@ -134,28 +175,60 @@ class Session:
             "hil.board": case.board,
             "hil.model": case.model.name,
             "hil.cores": case.cores,
-            "hil.nodes": 1,
+            "hil.nodes": case.nodes,
         }
         deployment, profile = self._known.get(("deployment", case.id)), self._known.get(("profile", case.id))
         if isinstance(deployment, Deployment):
-            found["hil.bench"] = api.bench_for(deployment.board).source
-            found["hil.model_sha256"] = deployment.graph.sha256
-            found["hil.ram_predicted_bytes"] = deployment.ram_predicted
-            found["hil.flash_bytes"] = deployment.image.flash
-        if isinstance(profile, Profile):
+            found |= _of_deployment(deployment)
+        if isinstance(deployment, ClusterDeployment):
+            found |= _of_deployment(deployment.nodes[deployment.planned.fullest])
+            found |= {"hil.link": deployment.split.wire.name, "hil.objective": deployment.split.objective}
+        if isinstance(profile, Profile | ClusterProfile):
             found |= {
                 "hil.reference": profile.measured.reference,
                 "hil.mismatches": profile.measured.outputs.mismatches,
                 "hil.latency_us_median": profile.measured.latency.median,
                 "hil.latency_cycles_median": profile.measured.latency.cycles_median,
-                "hil.ram_peak_bytes": profile.measured.ram.peak,
-                "hil.speedup_bound": round(profile.deployment.plan.bound, 3),
-                "hil.operator_cycles": "; ".join(
-                    f"{time.operator.removeprefix('operator ')} {time.cycles} {time.bound:.2f}"
-                    for time in profile.measured.operators
-                ),
             }
+        if isinstance(profile, Profile):
+            found |= _of_profile(profile)
+        if isinstance(profile, ClusterProfile):
+            found |= _of_cluster(profile)
         return found
+
+
+def _of_deployment(deployment: Deployment) -> dict[str, str | int | float]:
+    return {
+        "hil.bench": api.bench_for(deployment.board).source,
+        "hil.model_sha256": deployment.graph.sha256,
+        "hil.ram_predicted_bytes": deployment.ram_predicted,
+        "hil.flash_bytes": deployment.image.flash,
+    }
+
+
+def _of_profile(profile: Profile) -> dict[str, str | int | float]:
+    operators = (
+        f"{time.operator.removeprefix('operator ')} {time.cycles} {time.bound:.2f}"
+        for time in profile.measured.operators
+    )
+    return {
+        "hil.ram_peak_bytes": profile.measured.ram.peak,
+        "hil.speedup_bound": round(profile.deployment.plan.bound, 3),
+        "hil.operator_cycles": "; ".join(operators),
+    }
+
+
+def _of_cluster(profile: ClusterProfile) -> dict[str, str | int | float]:
+    """RAM is the fullest node's; where the time went is told by node 0."""
+    spent = profile.measured.nodes[0].time
+    return {
+        "hil.ram_peak_bytes": profile.fullest[1].ram.peak,
+        "hil.latency_us_predicted": round(profile.deployment.split.timing.total_us, 1),
+        "hil.compute_us": spent.compute,
+        "hil.wait_us": spent.wait,
+        "hil.wire_us": spent.wire,
+        "hil.bytes_received_worst": max(node.plan.bytes_received for node in profile.deployment.nodes),
+    }
 
 
 @contextmanager

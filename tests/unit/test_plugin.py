@@ -80,7 +80,8 @@ def test_options_are_in_a_group_of_their_own(pytester: pytest.Pytester) -> None:
     group = lines[start : next(k for k in range(start, len(lines)) if not lines[k])]
     found = {m[1] for line in group if (m := re.match(r"  (--[a-z-]+)", line))}
     assert found == {"--board", "--hil-model", "--hil-zoo", "--hil-no-zoo", "--hil-inputs", "--hil-seed",
-                     "--hil-cores", "--hil-warmup", "--hil-repeats", "--hil-toolchain"}  # fmt: skip
+                     "--hil-cores", "--hil-nodes", "--hil-link", "--hil-objective", "--hil-fault-runs", "--hil-warmup",
+                     "--hil-repeats", "--hil-toolchain"}  # fmt: skip
 
 
 def test_markers_are_known(pytester: pytest.Pytester) -> None:
@@ -107,6 +108,11 @@ def test_markers_are_known(pytester: pytest.Pytester) -> None:
         ([*ON, "--hil-cores=two"], "'two' is neither a number above 0 nor 'all'"),
         ([*ON, "--hil-cores=0"], "'0' is neither a number above 0 nor 'all'"),
         ([*ON, "--hil-cores=3"], "rp2040 has 2 cores"),
+        ([*ON, "--hil-nodes=two"], "'two' is no number of nodes in 1..16"),
+        ([*ON, "--hil-nodes="], "--hil-nodes names no number of nodes"),
+        (["--board=rp2040*0"], "'0' is not in 1..16"),
+        ([*ON, "--hil-objective=joy"], "invalid choice: 'joy'"),
+        ([*ON, "--hil-fault-runs=0"], "--hil-fault-runs 0: at least 1 is needed"),
         ([*ON, "--hil-toolchain=msvc"], "invalid choice: 'msvc'"),
     ],
     ids=lambda v: " ".join(v) if isinstance(v, list) else "",
@@ -329,8 +335,9 @@ def test_a_profile_is_measured_once(pytester: pytest.Pytester) -> None:
 def test_the_suite_passes_on_a_fake_board(pytester: pytest.Pytester) -> None:
     """All of the suite that does not look into the link or the image."""
     pytester.makeconftest(FAKES)
-    result = pytester.runpytest("--pyargs", "hil.suite", *ON, "-k", "not bad_input and not thousand", "-ra")
-    result.assert_outcomes(passed=5, skipped=3)
+    result = pytester.runpytest("--pyargs", "hil.suite", *ON, "-k", "not bad_input and not thousand", "-ra",
+                                 "--hil-fault-runs=1")  # fmt: skip
+    result.assert_outcomes(passed=5, skipped=8)
     assert "no latency limit is recorded for this model on rp2040" in text(result)
 
 
