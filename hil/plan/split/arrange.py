@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from hil.plan.memory import Lifetime, pack
-from hil.plan.records import Act
+from hil.plan.records import Act, Box
 from hil.plan.split.nodes import Call, Node
 
 _ALIGN = 4
@@ -54,13 +55,13 @@ def _root(number: int, heirs: Mapping[int, int]) -> int:
 
 def _in_place(node: Node, keep_inputs: bool) -> dict[int, int]:
     """Storages that take over the bytes of an input of theirs, which nobody else reads and which ends with them."""
-    ticks = _ticks(node)
     heirs: dict[int, int] = {}
+    calls = _calls(node)
     for index, record in enumerate(node.records):
         target = record.target
-        if index not in ticks or not isinstance(target, Act):
+        if index not in calls or not isinstance(target, Act) or _twice([box for _, box in calls[index]]):
             continue
-        first, last = ticks[index]
+        first, last = calls[index][0][0], calls[index][-1][0]
         for ref in record.may_overwrite():
             if not isinstance(ref, Act) or ref.tensor == target.tensor or ref.offset != target.offset:
                 continue
@@ -82,10 +83,16 @@ def _in_place(node: Node, keep_inputs: bool) -> dict[int, int]:
     return heirs
 
 
-def _ticks(node: Node) -> dict[int, tuple[int, int]]:
-    """First and last tick of each record's calls."""
-    found: dict[int, tuple[int, int]] = {}
+def _calls(node: Node) -> dict[int, list[tuple[int, Box]]]:
+    """Tick and box of each record's calls."""
+    found: dict[int, list[tuple[int, Box]]] = {}
     for tick, action in node.ticked():
         if isinstance(action, Call):
-            found[action.record] = (found.get(action.record, (tick, tick))[0], tick)
+            found.setdefault(action.record, []).append((tick, action.box))
     return found
+
+
+def _twice(boxes: Sequence[Box]) -> bool:
+    """Whether a row is computed more than once: then what it is computed from must not be overwritten."""
+    rows = sorted((box.r0, box.r1) for box in boxes)
+    return any(after < end for (_, end), (after, _) in pairwise(rows))

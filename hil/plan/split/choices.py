@@ -90,6 +90,11 @@ class Choices:
         channels = convolution.inputs[0].view.channels
         if channels < self._count or not all(isinstance(op, Elementwise) for op in after):
             return
+        inner = {op.out.tensor for op in before}
+        if any(operand.tensor in inner for op in after for operand in op.inputs):
+            return
+        if not before and convolution.reshaped:
+            return
         if not all(op.by_channels and op.by_rows for op in before) or not self._chained(group[: at + 1]):
             return
         if any(op.inputs[0].view.channels * 1 != op.out.view.channels for op in before[1:]):

@@ -23,6 +23,8 @@ _MARGINS = (1.0, 0.97, 0.94, 0.9, 0.85, 0.8, 0.7, 0.6)
 _PRICES = (0.0, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 """Microseconds that a byte of flash is worth, tried in turn until the weights fit."""
 _PLENTY = 1 << 40
+_LENIENT = 4
+"""Times the RAM that estimates may claim where the least is sought: what is laid out decides."""
 
 
 def _silent(_: str) -> None:
@@ -91,7 +93,10 @@ class _Chooser:
                     return self._laid(found)
                 except DoesNotFit as error:
                     refused = error
-        raise refused or self._hopeless()
+        try:
+            return self._least_ram()  # the search's own idea of RAM may have been too large
+        except DoesNotFit as error:
+            raise refused or error from None
 
     def _priced(self, cost: Callable[..., float], caps: Sequence[int]) -> Iterator[Found]:
         """What the search finds at rising prices of flash, from the first that seems to fit."""
@@ -152,7 +157,7 @@ class _Chooser:
         return best
 
     def _least_ram(self) -> Laid:
-        caps = [t.ram for t in self._targets]
+        caps = [_LENIENT * t.ram for t in self._targets]
         least = self._least(latency, caps, 14)
         if least is None:
             raise self._hopeless()

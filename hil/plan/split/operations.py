@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -41,17 +41,27 @@ class Operation:
     out: Operand
     fields: tuple[str, ...]
     inputs: tuple[Operand, ...]
+    reshaped: bool
+    """Whether it sees an input in another shape than the call that writes it: then it needs all of that."""
+
+    BY_ROWS: ClassVar[bool] = False
+    BY_CHANNELS: ClassVar[bool] = False
+    rings: ClassVar[bool] = False
+    """Whether it can read and write storages whose rows overwrite each other."""
 
     @property
     def record(self) -> Record:
         return self.job.record
 
-    by_rows = False
-    """Whether a node may compute some rows of it."""
-    by_channels = False
-    """Whether a node may compute some channels of it, with weights for these alone."""
-    rings = False
-    """Whether it can read and write storages whose rows overwrite each other."""
+    @property
+    def by_rows(self) -> bool:
+        """Whether a node may compute some rows of it."""
+        return self.BY_ROWS
+
+    @property
+    def by_channels(self) -> bool:
+        """Whether a node may compute some channels of it, with weights for these alone."""
+        return self.BY_CHANNELS and not self.reshaped
 
     def needs(self, box: Box) -> tuple[Box, ...]:  # noqa: ARG002  others look
         """The box of every input that `box` of the output is computed from."""
@@ -78,8 +88,8 @@ def _changed(record: Record, **values: Any) -> Record:
 class _Windowed(Operation):
     """Convolutions and pools of one picture: a window slides over the input's rows."""
 
-    by_rows = True
-    rings = True
+    BY_ROWS: ClassVar[bool] = True
+    rings: ClassVar[bool] = True
 
     @property
     def _axis(self) -> tuple[int, int, int, int]:
@@ -138,7 +148,9 @@ def _params(blob: Ref, first: int, last: int) -> Blob:
 class Convolution(_Windowed):
     """CONV of one picture and one group; a fully connected layer is one of them."""
 
-    by_channels = True
+    @property
+    def by_channels(self) -> bool:
+        return True  # it needs all of its input in any case
 
     def local(self, box: Box, out: Storage, inputs: Sequence[Storage]) -> Record:
         r = self.record
@@ -189,7 +201,7 @@ class RowConvolution(_Windowed):
 class DepthwiseConvolution(_Windowed):
     """DEPTHWISE of one picture."""
 
-    by_channels = True
+    BY_CHANNELS: ClassVar[bool] = True
 
     def _channels(self, box: Box) -> tuple[int, int]:
         r = self.record
@@ -217,7 +229,7 @@ class DepthwiseConvolution(_Windowed):
 class Pooling(_Windowed):
     """A pool of one picture."""
 
-    by_channels = True
+    BY_CHANNELS: ClassVar[bool] = True
 
     def _channels(self, box: Box) -> tuple[int, int]:
         return box.c0, box.c1
@@ -230,8 +242,8 @@ class Pooling(_Windowed):
 class Elementwise(Operation):
     """Every element from the elements in the same place of inputs of the same shape."""
 
-    by_rows = True
-    by_channels = True
+    BY_ROWS: ClassVar[bool] = True
+    BY_CHANNELS: ClassVar[bool] = True
 
     def needs(self, box: Box) -> tuple[Box, ...]:
         return tuple(box for _ in self.inputs)
@@ -262,7 +274,7 @@ class Elementwise(Operation):
 class MeanOfPicture(Operation):
     """The mean over all rows and columns of one picture."""
 
-    by_channels = True
+    BY_CHANNELS: ClassVar[bool] = True
 
     def needs(self, box: Box) -> tuple[Box, ...]:
         return (Box(0, self.inputs[0].view.rows, box.c0, box.c1),)
@@ -287,7 +299,9 @@ def operations(graph: Graph, jobs: Sequence[Job], names: Mapping[int, int]) -> l
         assert isinstance(job.record.target, Act)
         root = names.get(job.record.target.tensor, job.record.target.tensor)
         written[root] = written.get(root, 0) + 1
-    return [_operation(graph, index, job, names, written) for index, job in enumerate(jobs)]
+    found = [_operation(graph, index, job, names, written) for index, job in enumerate(jobs)]
+    views = views_of(graph, found)
+    return [replace(op, reshaped=any(o.view != views[o.tensor] for o in op.inputs)) for op in found]
 
 
 def _operation(graph: Graph, index: int, job: Job, names: Mapping[int, int], written: Mapping[int, int]) -> Operation:
@@ -300,7 +314,7 @@ def _operation(graph: Graph, index: int, job: Job, names: Mapping[int, int], wri
 
     def made(kind: type[Operation], out: View, *views: View) -> Operation:
         inputs = tuple(Operand(root(getattr(record, field)), v) for field, v in zip(fields, views, strict=True))
-        return kind(index, job, Operand(root(record.target), out), fields, inputs)
+        return kind(index, job, Operand(root(record.target), out), fields, inputs, reshaped=False)
 
     refs = [getattr(record, name) for name in fields] + [record.target]
     plain = all(not ref.offset for ref in refs) and written[root(record.target)] == 1
