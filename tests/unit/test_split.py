@@ -79,7 +79,7 @@ def test_any_division_computes_the_same(seed: int, nodes: int, cores: int, apart
     assert sum(p.bytes_sent for p in found.plans) == sum(p.bytes_received for p in found.plans)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(SEEDS, st.lists(st.sampled_from([PICO, PICO2]), min_size=1, max_size=5), st.data())
 def test_what_is_chosen_computes_the_same_and_fits(seed: int, boards: list[board.Board], data: st.DataObject) -> None:
     graph = tflite.parse(picture(seed), "picture")
@@ -92,7 +92,7 @@ def test_what_is_chosen_computes_the_same_and_fits(seed: int, boards: list[board
     assert found.plans == split(graph, [Node(b) for b in boards], wire(link), objective=objective).plans
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(SEEDS, st.integers(2, 5))
 def test_less_ram_is_kept_to_or_refused(seed: int, nodes: int) -> None:
     graph = tflite.parse(picture(seed), "picture")

@@ -178,7 +178,7 @@ class _Chooser:
         return best
 
     def _fullness(self, laid: Laid) -> float:
-        return max(a.bytes / t.ram for a, t in zip(laid.arrangements, self._targets, strict=True))
+        return max(used / t.ram for used, t in zip(laid.arenas, self._targets, strict=True))
 
     def _pipeline(self) -> Laid:
         units = stages(self._search, self._model.operations, self._targets)

@@ -13,7 +13,7 @@ from hil.plan.lower import Job, lower
 from hil.plan.memory import resolve
 from hil.plan.pieces import Piece
 from hil.plan.planner import Footprint, Plan, Tightest, idle_functions, weighted_macs
-from hil.plan.program import Span
+from hil.plan.program import TRACE_BYTES, Span
 from hil.plan.records import Act, Blob, Ref
 from hil.plan.split.arrange import Arrangement, arrange
 from hil.plan.split.compose import Composed, compose
@@ -102,13 +102,19 @@ class Laid:
     arrangements: tuple[Arrangement, ...]
 
     @property
+    def arenas(self) -> tuple[int, ...]:
+        """Bytes of every node's arena, with the trace of its exchanges."""
+        nodes = zip(self.arrangements, self.woven.nodes, strict=True)
+        return tuple(arrangement.bytes + TRACE_BYTES * node.exchanges for arrangement, node in nodes)
+
+    @property
     def fits(self) -> bool:
         """Whether the arenas fit in RAM."""
-        return all(a.bytes <= node.ram for a, node in zip(self.arrangements, self.nodes, strict=True))
+        return all(used <= node.ram for used, node in zip(self.arenas, self.nodes, strict=True))
 
     def check(self) -> None:
         """Raise `DoesNotFit` for the node whose RAM is exceeded most."""
-        over = [(a.bytes - node.ram, n) for n, (a, node) in enumerate(zip(self.arrangements, self.nodes, strict=True))]
+        over = [(used - node.ram, n) for n, (used, node) in enumerate(zip(self.arenas, self.nodes, strict=True))]
         worst, number = max(over)
         if worst > 0:
             raise self.refusal(number)
@@ -116,7 +122,7 @@ class Laid:
     def refusal(self, number: int) -> DoesNotFit:
         node, tight = self.nodes[number], tightest(self.model, self.woven.nodes[number], self.arrangements[number])
         static = node.footprint.ram_static if node.footprint else 0
-        needed = self.arrangements[number].bytes + static
+        needed = self.arenas[number] + static
         return DoesNotFit(
             f"{self.model.graph.name} does not fit on {len(self.nodes)} nodes: node {number} ({node.board.name}) needs "
             f"{needed} bytes of RAM, {node.board.ram.bytes} are available; the peak is at {tight.operator}, output "
