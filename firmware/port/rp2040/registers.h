@@ -36,6 +36,7 @@ enum {
     RESET_PLL_SYS = 1 << 12,
     RESET_TIMER = 1 << 21,
     RESET_UART0 = 1 << 22,
+    RESET_UART1 = 1 << 23,
 
     /* Section 2.13 */
     PSM_FORCE_OFF = 0x40010004,
@@ -82,6 +83,7 @@ enum {
     GPIO_IS_SIO = 5,
 
     /* Section 4.2 */
+    UART1 = 0x40038000,
     UART0_DR = 0x40034000,
     UART0_FR = 0x40034018,
     UART0_IBRD = 0x40034024,

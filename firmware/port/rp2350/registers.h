@@ -36,6 +36,7 @@ enum {
     RESET_PLL_SYS = 1 << 14,
     RESET_TIMER0 = 1 << 23,
     RESET_UART0 = 1 << 26,
+    RESET_UART1 = 1 << 27,
 
     /* Section 7.4 */
     PSM_FORCE_OFF = 0x40018004,
@@ -91,6 +92,7 @@ enum {
     PAD_ISOLATED = 1 << 8,
 
     /* Section 12.1 */
+    UART1 = 0x40078000,
     UART0_DR = 0x40070000,
     UART0_FR = 0x40070018,
     UART0_IBRD = 0x40070024,
