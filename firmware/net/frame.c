@@ -1,6 +1,5 @@
 #include "frame.h"
 
-#include "hil_engine.h"
 #include "link.h"
 
 uint32_t hil_net_pack(uint8_t *frame, const hil_net_head *head)
@@ -17,7 +16,7 @@ uint32_t hil_net_pack(uint8_t *frame, const hil_net_head *head)
     hil_put32(frame + 24, head->total);
     hil_put32(frame + 28, 0);
     const uint32_t covered = HIL_NET_HEADER + head->length;
-    hil_put32(frame + covered, hil_crc32(0, frame, covered));
+    hil_put32(frame + covered, hil_net_crc(frame, covered));
     return covered + HIL_NET_CRC;
 }
 
@@ -35,7 +34,7 @@ bool hil_net_unpack(const uint8_t *frame, uint32_t bytes, uint32_t nodes, hil_ne
     if (frame[0] != HIL_NET_VERSION || head->kind < HIL_NET_START || head->kind > HIL_NET_ABORT || frame[3] != 0u ||
         head->source >= nodes || head->peers == 0u || (uint32_t)head->peers >> nodes != 0u ||
         head->length != covered - HIL_NET_HEADER || (head->kind == HIL_NET_DATA) != (head->length > 0u) ||
-        hil_get32(frame + 28) != 0u || hil_crc32(0, frame, covered) != hil_get32(frame + covered)) {
+        hil_get32(frame + 28) != 0u || hil_net_crc(frame, covered) != hil_get32(frame + covered)) {
         return false;
     }
     head->run = hil_get32(frame + 8);

@@ -33,4 +33,7 @@ uint32_t hil_net_pack(uint8_t *frame, const hil_net_head *head);
  * a peers mask or source that is not of `nodes` nodes. */
 bool hil_net_unpack(const uint8_t *frame, uint32_t bytes, uint32_t nodes, hil_net_head *head);
 
+/* CRC-32 as zlib's. */
+uint32_t hil_net_crc(const uint8_t *data, uint32_t bytes);
+
 #endif

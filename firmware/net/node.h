@@ -8,7 +8,7 @@
 
 /* A receiver grants whole blocks: always this one and the next. So a sender needs no word a receiver, but bits. */
 #define HIL_NET_BLOCK 2048u
-#define HIL_NET_EARLY 32u
+#define HIL_NET_EARLY 30u
 
 /* Bytes of data that may be on their way to this node at a time. A UART stops its peer; what else there is says more. */
 #ifndef HIL_NET_ROOM
