@@ -41,6 +41,7 @@ class _Seat:
         self._cluster, self._index, self._clocks = cluster, index, clocks
         self._board = cluster.nodes[index].board
         self.open = True
+        self._bootsel = False
         self.uart = UartPort(loop, self, self.say)
         self.probe = RequestPort(loop, self._obey)
 
@@ -61,6 +62,10 @@ class _Seat:
         """What happened on the board that a person should know."""
         for line in self._board.notes():
             self.say(line)
+        lost = self._board.state().pc[0] in self._board.chip.bootsel
+        if lost and not self._bootsel:
+            self.say(f"BOOTSEL: {self._board.chip.wanted}")
+        self._bootsel = lost
 
     def clock(self, *, idle: bool) -> Answer:
         return clock(self._board, idle=idle)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Protocol, Self
 
 from hil import board as boards
 from hil.errors import UsageError
-from hil.link.switch import Counts, Fault
+from hil.link.hub import UdpHub
+from hil.link.switch import Counts, Fault, Switch
 from hil.virtual import ClusterBoard, VirtualBoard, described, prepare
 from hil.virtual.probe import Wires
 from hil.virtual.process import Process
@@ -20,7 +22,7 @@ from hil.wire import Wire
 class WireControl(Protocol):
     """What can be done to the wires of a cluster, and what they have carried."""
 
-    def fault(self, fault: Fault) -> None: ...
+    def fault(self, *faults: Fault) -> None: ...
     def clear(self) -> None: ...
     def counts(self) -> tuple[Counts, ...]: ...
 
@@ -28,10 +30,10 @@ class WireControl(Protocol):
 class VirtualCluster:
     """Running virtual boards on one network; node n is `boards[n]`."""
 
-    def __init__(self, members: Sequence[VirtualBoard], wires: WireControl, parts: Sequence[Any]) -> None:
+    def __init__(self, members: Sequence[VirtualBoard], wires: WireControl, end: ExitStack) -> None:
         self.boards: tuple[VirtualBoard, ...] = tuple(members)
         self.wires = wires
-        self._parts = parts
+        self._end = end
 
     def __enter__(self) -> Self:
         return self
@@ -41,10 +43,7 @@ class VirtualCluster:
 
     def stop(self) -> None:
         """Unplug everything: all processes end, within seconds."""
-        for board in self.boards:
-            board.probe.close()
-        for part in self._parts:
-            part.stop()
+        self._end.close()
 
 
 def start(nodes: Sequence[tuple[str, Path]], wire: Wire, *, limit: float) -> VirtualCluster:
@@ -60,22 +59,42 @@ def start(nodes: Sequence[tuple[str, Path]], wire: Wire, *, limit: float) -> Vir
         raise UsageError("boards whose time is counted and boards that live by this machine's clock share no network")
     for board in sorted({board for board, _ in nodes}):
         prepare(board)
-    return _unicorn(nodes, wire, limit)
+    with ExitStack() as end:
+        members, wires = (_processes if runners == {"process"} else _one_process)(nodes, wire, limit, end)
+        return VirtualCluster(members, wires, end.pop_all())
 
 
-def _unicorn(nodes: Sequence[tuple[str, Path]], wire: Wire, limit: float) -> VirtualCluster:
+Nodes = Sequence[tuple[str, Path]]
+
+
+def _one_process(nodes: Nodes, wire: Wire, limit: float, end: ExitStack) -> tuple[Sequence[VirtualBoard], WireControl]:
+    """All boards in a process that counts their time."""
     command = [sys.executable, "-m", "hil.virtual.cluster", "--wire", wire.name]
     for board, elf in nodes:
         command += ["--node", f"{board}={elf.resolve()}"]
     process = Process(command, f"the virtual cluster of {', '.join(board for board, _ in nodes)}")
-    try:
-        greeting = process.greeting("hil.virtual.cluster/1", limit)
-        ports = greeting.get("boards")
-        if not isinstance(ports, list) or len(ports) != len(nodes) or type(greeting.get("wires")) is not int:
-            raise process.missing(f"greeted with {greeting!r:.80}")
-        members = [ClusterBoard(process, board, port, limit) for (board, _), port in zip(nodes, ports, strict=True)]
-        wires = Wires("127.0.0.1", greeting["wires"], limit, "virtual cluster's wires")
-        return VirtualCluster(members, wires, [process])
-    except BaseException:
-        process.stop()
-        raise
+    end.callback(process.stop)
+    greeting = process.greeting("hil.virtual.cluster/1", limit)
+    ports = greeting.get("boards")
+    if not isinstance(ports, list) or len(ports) != len(nodes) or type(greeting.get("wires")) is not int:
+        raise process.missing(f"greeted with {greeting!r:.80}")
+    members = [ClusterBoard(process, board, port, limit) for (board, _), port in zip(nodes, ports, strict=True)]
+    for member in members:
+        end.callback(member.probe.close)
+    wires = Wires("127.0.0.1", greeting["wires"], limit, "virtual cluster's wires")
+    end.callback(wires.close)
+    return members, wires
+
+
+def _processes(nodes: Nodes, wire: Wire, limit: float, end: ExitStack) -> tuple[Sequence[VirtualBoard], WireControl]:
+    """A process for each board, in real time, and the switch here. Each knows from its program which node it is."""
+    del wire
+    hub = UdpHub(Switch(len(nodes)))
+    end.callback(hub.stop)
+    members = []
+    for number, (board, elf) in enumerate(nodes):
+        name = f"node {number}, the virtual {board}"
+        process = Process([str(elf.resolve())], name, {"HIL_NETWORK": hub.address})
+        end.callback(process.stop)
+        members.append(VirtualBoard(process, board, process.greeting("hil.virtual/1", limit), limit))
+    return members, hub

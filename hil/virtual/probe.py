@@ -155,9 +155,10 @@ class Probe(Requests):
 class Wires(Requests):
     """The wires between the boards of a virtual cluster, and the switch in their middle."""
 
-    def fault(self, fault: Fault) -> None:
-        """From now on, see `hil.link.switch.Fault`. Raises `UsageError` for a node that is not there."""
-        self._ask({"op": "fault", "fault": asdict(fault)})
+    def fault(self, *faults: Fault) -> None:
+        """Let these go wrong from now on. Raises `UsageError` for nodes that are not there."""
+        for fault in faults:
+            self._ask({"op": "fault", "fault": asdict(fault)})
 
     def clear(self) -> None:
         """No more faults."""

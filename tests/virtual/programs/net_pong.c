@@ -1,11 +1,10 @@
-/* Sends each frame that comes back to node 0, as its own. */
+/* Sends each frame back to node 0, as its own. */
 #include "net.h"
 
 void main(void)
 {
     static uint8_t frame[300];
-    clocks();
-    network(FLOW, 0xf0);
+    network_up(FLOW, ALL_PINS);
     for (uint32_t number = 0;; number++) {
         uint32_t bytes = net_receive(frame, sizeof frame);
         RESULT[0] = number + 1;
