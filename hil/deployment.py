@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ import numpy.typing as npt
 
 from hil import board as boards
 from hil.board import Board
-from hil.errors import DoesNotFit, PlanError, UsageError
+from hil.errors import DoesNotFit, Refused, UsageError
 from hil.image.build import Image
 from hil.image.build import build as build_image
 from hil.model import tflite
@@ -147,6 +148,7 @@ def plan_for(
 
     The firmware is built (or taken from the cache): its machine code says what code, static data and stacks take.
     An `objective` has the planner search as it does for several boards, line buffers included.
+    Raises `DoesNotFit` with the fewest boards that do in its hint.
     """
     board = boards.load(board_name)
     _check_cores(board, cores)
@@ -155,10 +157,15 @@ def plan_for(
         made = plan(graph, board, cores=cores)
     else:
         made = split(graph, [Node(board, cores, None)], wire_named(_NO_WIRE), objective=objective, say=say).plans[0]
-    made.check_fit(Footprint(0, 0, ()))  # what can never fit is refused before anything is built
-    say(f"building firmware for {board.name}")
-    footprint = _footprint(made, toolchain, say)
-    made.check_fit(footprint)
+    try:
+        made.check_fit(Footprint(0, 0, ()))  # what can never fit is refused before anything is built
+        say(f"building firmware for {board.name}")
+        footprint = _footprint(made, toolchain, say)
+        made.check_fit(footprint)
+    except DoesNotFit as error:
+        if board.default_wire is not None:
+            error.hint = smallest(graph, [Node(board, cores, None)], wire_of([board], None), say=say)
+        raise
     return Planned(made, footprint, toolchain)
 
 
@@ -206,10 +213,11 @@ def smallest(graph: Graph, nodes: Sequence[Node], wire: Wire, *, say: Say = sile
         say(f"looking whether {graph.name} fits on {count} nodes")
         more = [*nodes, *[nodes[-1]] * (count - len(nodes))]
         try:
-            split(graph, more, wire, objective="ram")
-        except PlanError:
+            split(graph, more, wire)
+        except Refused:
             continue
-        return f"--board '{kind([node.board.name for node in more])}' --nodes {count}, the fewest on which it fits"
+        boards_of = shlex.quote(kind([node.board.name for node in more]))
+        return f"--board {boards_of} --nodes {count}, the fewest on which it fits"
     return f"no cluster of up to {MOST} such boards holds it: a smaller model, or boards with more memory"
 
 
