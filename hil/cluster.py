@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
@@ -84,6 +84,11 @@ class Cluster:
     def place(self) -> str:
         """Where its first node is, for messages."""
         return self.duts[0].place
+
+    @property
+    def counted(self) -> bool:
+        """Whether all its boards are virtual ones of the kind that counts its time."""
+        return counted(self.deployment, self.rack)
 
     @property
     def usable(self) -> bool:
@@ -234,11 +239,21 @@ class Cluster:
         return True
 
     def _each(self, do: Callable[[int], T]) -> tuple[T, ...]:
-        """Do something with every node, side by side."""
-        return tuple(self._pool.map(do, range(len(self.duts))))
+        """Do something with every node: side by side, but where time is counted one after the other.
+
+        There what comes first must not depend on this machine's threads, or no run would take the same time again.
+        """
+        nodes = range(len(self.duts))
+        return tuple(map(do, nodes) if self.counted else self._pool.map(do, nodes))
 
 
 _LOOK = 0.02  # seconds to look at one node before it is the next one's turn
+
+
+def counted(deployment: ClusterDeployment, rack: Rack) -> bool:
+    """Whether all boards are virtual ones of the kind that counts its time."""
+    virtual = all(station.source == "virtual" for station in rack.stations)
+    return virtual and all(node.board.counted for node in deployment.nodes)
 
 
 def _array(data: bytes, tensor: Tensor) -> npt.NDArray[np.generic]:
@@ -249,7 +264,7 @@ def _array(data: bytes, tensor: Tensor) -> npt.NDArray[np.generic]:
 def cluster_started(deployment: ClusterDeployment, bench: Bench, *, say: Say = silent) -> Iterator[Cluster]:
     """Boards with the deployment's images on them, each checked to be the right one; freed on exit, however that comes.
 
-    They are started, and spoken to, side by side.
+    They are started side by side.
     """
     nodes = deployment.nodes
     say(f"starting {len(nodes)} boards on the {bench.source} bench: {deployment.planned.boards}")
@@ -260,17 +275,15 @@ def cluster_started(deployment: ClusterDeployment, bench: Bench, *, say: Say = s
         bench.start_cluster(images, deployment.split.wire) as rack,
         ExitStack() as links,
     ):
-        waiting = [
-            pool.submit(links.enter_context, connected(node, station))
-            for node, station in zip(nodes, rack.stations, strict=True)
-        ]
-        wait(waiting)
-        duts = []
-        for node, started in enumerate(waiting):
+
+        def connect(node: int) -> Dut:
             try:
-                duts.append(started.result())
+                return links.enter_context(connected(nodes[node], rack.stations[node]))
             except HilError as error:
                 error.message = f"node {node}: {error.message}"
                 error.args = (error.message,)
                 raise
+
+        numbers = range(len(nodes))
+        duts = list(map(connect, numbers) if counted(deployment, rack) else pool.map(connect, numbers))
         yield Cluster(deployment, rack, duts, pool)

@@ -43,8 +43,15 @@ class ClusterMeasured:
     latency: Latency
     clock_ratio: float
     nodes: tuple[NodeMeasured, ...]
-    repeats_identical: bool
+    counted: bool
+    """Whether time was counted on all boards, not timed."""
     throughput: Throughput | None
+
+    @property
+    def spread(self) -> float:
+        """How far repeats are apart, as a share of the latency: nodes that wait for each other begin a run anywhere in
+        their microsecond, so that not even counted repeats are the same to the cycle."""
+        return (self.latency.max - self.latency.min) / self.latency.median
 
 
 def measure_cluster(
@@ -94,6 +101,6 @@ def measure_cluster(
         latency=summarise([run.microseconds for run in timed], [run.cycles for run in timed]),
         clock_ratio=clock_against(first, clock),
         nodes=tuple(map(NodeMeasured, used, times)),
-        repeats_identical=len({run.cycles for run in timed}) == 1,
+        counted=cluster.counted,
         throughput=throughput,
     )

@@ -9,6 +9,7 @@ from hil.model.reference import ReferenceResult
 from hil.record import ClusterProfile
 
 _RUNS = 8
+SPREAD = 0.01
 LATENCY_ERROR = 0.10
 """How far the predicted latency may be from the measured one, where wires are modelled and time is counted."""
 
@@ -30,15 +31,15 @@ def test_split_memory(cluster_profile: ClusterProfile) -> None:
 
 
 def test_split_latency(cluster_profile: ClusterProfile) -> None:
-    """Repeats are identical where time is counted, and then the prediction holds; the parts make up the whole."""
+    """The parts make up the whole. Where time is counted, repeats agree, and the prediction holds."""
     measured = cluster_profile.measured
     for node, found in enumerate(measured.nodes):
         parts = found.time
         assert parts.compute + parts.wait + parts.wire == parts.total, f"node {node}: {parts}"
         assert min(parts.compute, parts.wait, parts.wire) >= 0, f"node {node}: {parts}"
-    if cluster_profile.source == "virtual" and all(n.board.counted for n in cluster_profile.deployment.nodes):
+    if measured.counted:
         samples = measured.latency.samples
-        assert measured.repeats_identical, f"{samples} us: virtual time must be counted, not timed"
+        assert measured.spread <= SPREAD, f"{samples} us: virtual time must be counted, not timed"
         predicted = cluster_profile.deployment.split.timing.total_us
         assert abs(cluster_profile.error) <= LATENCY_ERROR, f"{samples[0]} us, predicted {predicted:.0f} us"
 
