@@ -146,3 +146,11 @@ def test_unaligned_words_are_read_and_doubles_of_the_fpu_are_not_needed() -> Non
     code = [*load(1, RESULT), *load(0, 0x11223344), 0x6008, *load(0, 0x55667788), 0x6048]
     code += [0xF8D1, 0x0001, 0x6088, FOREVER]  # ldr.w r0, [r1, #1]
     assert word(ran(image(code)), RESULT + 8) == 0x88112233
+
+
+@pytest.mark.parametrize("access", [0x6814, 0x7814, 0x6010], ids=["ldr", "ldrb", "str"])
+def test_the_first_access_to_a_page_may_be_conditional(access: int) -> None:
+    """ite ne; movne r0, #1; <access>eq [r2]; movs r5, #1; b .+2: what follows is outside of the IT block."""
+    conditional = [0x2000, 0x2800, 0xBF14, 0x2001, access, 0x2501, 0xE7FF]
+    code = [*load(1, RESULT), *load(2, 0x2001_0000), *conditional, 0x2307, 0x600B, FOREVER]  # movs r3, #7; str r3, [r1]
+    assert word(ran(image(code))) == 7

@@ -11,6 +11,8 @@
 /* Blocks without a store before a loop is looked for: beyond most inner loops of arithmetic. Devices have their own. */
 enum { PATIENCE_AFTER_STORE = 1024, POLLS_AFTER_STORE = 8 };
 
+#define IT_STATE 0x0600fc00u /* ICI and IT bits of xPSR (ARMv8-M ARM, B3.5) */
+
 /* Where unicorn is told to end a run. It wants to be able to read code there; the last word of the ROM is none. */
 static uint32_t nowhere(const Core *core) { return core->machine->chip->rom_bytes - 2u; }
 
@@ -101,16 +103,28 @@ static void on_translated(uc_engine *uc, uc_tb *block, uc_tb *before, void *user
     core->blocks[((uint32_t)block->pc >> 1) & ((1u << COST_BITS) - 1u)].pc = 1;
 }
 
+/* unicorn 2.1 finds out where it is before it asks for a translation, and then leaves it so: after an access in the middle
+ * of an IT block, the block that runs next would begin in the middle of one too, and skip what it should run. */
+static void forget_it_block(uc_engine *uc)
+{
+    uint32_t xpsr = 0;
+    uc_reg_read(uc, UC_ARM_REG_XPSR, &xpsr);
+    if (xpsr & IT_STATE) {
+        xpsr &= ~IT_STATE;
+        uc_reg_write(uc, UC_ARM_REG_XPSR, &xpsr);
+    }
+}
+
 /* unicorn keeps every store to a page on its slow path for as long as code could be run from it, and takes all RAM to
  * be such. So translations come from here: a page of RAM is data until code is fetched from it. Faster by three. */
 static bool on_translate(uc_engine *uc, uint64_t address, uc_mem_type type, uc_tlb_entry *entry, void *user)
 {
     Core *core = user;
     uint32_t at = (uint32_t)address;
-    (void)uc;
     core->touched = at;
     core->touched_how = type;
     entry->paddr = address;
+    forget_it_block(uc);
     if (at - RAM_BASE < core->machine->chip->ram_bytes) {
         uint8_t *code = &core->code_pages[(at - RAM_BASE) / CODE_PAGE];
         if (type == UC_MEM_FETCH) *code = 1;
