@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -363,9 +364,47 @@ def names() -> tuple[str, ...]:
 
 
 def load(name: str) -> Board:
-    """The board called `name`. Raises `UsageError` for an unknown name, `BoardFileError` for a bad description."""
-    if name not in names():
-        raise UsageError(f"no board is called {name!r}; known: {', '.join(names())}", hint="hil boards")
+    """The board called `name`, which may end with what it has less of: `rp2040:62.5MHz:64K` runs at 62.5 MHz and lets a
+    plan have 64 KiB of RAM. Raises `UsageError` for an unknown name, `BoardFileError` for a bad description.
+    """
+    kind, *limits = name.split(":")
+    if kind not in names():
+        raise UsageError(f"no board is called {kind!r}; known: {', '.join(names())}", hint="hil boards")
+    board = _described(kind)
+    for limit in limits:
+        board = _limited(board, name, limit)
+    return replace(board, name=name)
+
+
+_LIMIT = re.compile(r"(\d{1,4}(?:\.\d{1,3})?)MHz|(\d{1,6})K")
+
+
+def _limited(board: Board, name: str, limit: str) -> Board:
+    found = _LIMIT.fullmatch(limit)
+    if found is None or len(name) > _LONGEST_NAME:
+        raise UsageError(
+            f"board {name!r}: {limit!r} is neither a clock nor RAM", hint=f"such as {board.name}:62.5MHz:64K"
+        )
+    if found[2]:
+        ram = int(found[2]) * 1024
+        if not 1024 <= ram <= board.ram.bytes:
+            raise UsageError(f"board {name!r}: {board.name} has {board.ram.bytes // 1024}K of RAM to take from")
+        return replace(board, ram=replace(board.ram, bytes=ram))
+    clock = round(float(found[1]) * 1_000_000) or 1
+    if board.clock_hz % clock or not 1 <= board.clock_hz // clock <= _SLOWEST:
+        raise UsageError(
+            f"board {name!r}: its clock of {board.clock_hz / 1e6:g} MHz is divided by a whole number up to {_SLOWEST}"
+        )
+    return replace(board, clock_hz=clock)
+
+
+_SLOWEST = 2
+"""What start-up code divides the clock by, at most: the ports have dividers for the full clock and for half of it."""
+_LONGEST_NAME = 31
+"""What a device can tell of its name."""
+
+
+def _described(name: str) -> Board:
     file = BOARDS / f"{name}.toml"
     try:
         text = file.read_text(encoding="utf-8")

@@ -38,7 +38,7 @@ def summary_lines(rows: Sequence[Mapping[str, Any]], width: int, *, operators: b
         lines += ["", *_lines(table(None, columns, each, right=["speed-up", "bound"]), width)]
     seen = [str(row["hil.board"]) for row in rows if row.get("hil.bench") == "virtual"]
     virtual = sorted({name for text in seen for name in board_kinds(text)})
-    timed = [name for name in virtual if name in boards.names() and not boards.load(name).counted]
+    timed = [name for name in virtual if not boards.load(name).counted]
     if len(virtual) > len(timed):
         lines.append("virtual: the same machine code on a virtual board; cycles are counted, not timed")
     several = {str(row["hil.board"]) for row in rows if row["hil.cores"] > 1}
@@ -51,7 +51,7 @@ def summary_lines(rows: Sequence[Mapping[str, Any]], width: int, *, operators: b
 
 
 def _shares_a_clock(name: str) -> bool:
-    virtual = boards.load(name).virtual if name in boards.names() else None
+    virtual = boards.load(name).virtual
     return virtual is not None and virtual.clock == "shared"
 
 

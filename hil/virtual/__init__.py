@@ -56,7 +56,7 @@ def prepare(board: str) -> None:
 
 def described(board: str) -> Virtual:
     """What the virtual `board` is. Raises `UsageError` where there is none."""
-    if board not in names() or (found := boards.load(board).virtual) is None:
+    if (found := boards.load(board).virtual) is None:
         raise UsageError(f"there is no virtual {board}; there are: {', '.join(names())}")
     return found
 

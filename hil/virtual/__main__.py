@@ -39,14 +39,14 @@ def _stop(number: int, frame: FrameType | None) -> None:
 def main() -> int:
     """Parse the command line, start the board, serve."""
     parser = argparse.ArgumentParser(prog="python -m hil.virtual", description="Be a virtual board.")
-    parser.add_argument("board", choices=names())
+    parser.add_argument("board", help=f"one of {', '.join(names())}")
     parser.add_argument("--elf", type=Path, required=True, help="what is in its flash")
     parser.add_argument("--listen", type=_address, default=("127.0.0.1", 0), metavar="HOST:PORT", help="of UART0")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, _stop)
     signal.signal(signal.SIGINT, _stop)
-    runner = _unicorn if described(arguments.board).runner == "unicorn" else _qemu
     try:
+        runner = _unicorn if described(arguments.board).runner == "unicorn" else _qemu
         ports, serve = runner(arguments.board, arguments.elf, *arguments.listen)
     except HilError as error:
         print(f"virtual {arguments.board}: {error}", file=sys.stderr)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import tomllib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -266,3 +267,12 @@ def test_a_file_that_is_not_text_is_named(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(board, "BOARDS", tmp_path)
     with pytest.raises(BoardFileError, match=r"odd\.toml: cannot be read"):
         board.load("odd")
+
+
+def test_a_name_can_end_with_what_a_board_has_less_of() -> None:
+    whole, half = board.load("rp2040"), board.load("rp2040:62.5MHz:64K")
+    assert (half.name, half.clock_hz, half.ram.bytes) == ("rp2040:62.5MHz:64K", 62_500_000, 65536)
+    assert replace(half, name=whole.name, clock_hz=whole.clock_hz, ram=whole.ram) == whole
+    for name in ("rp2040:", "rp2040:63MHz", "rp2040:1MHz", "rp2040:0MHz", "rp2040:300K", "rp2040:0K", "rp2040:64k"):
+        with pytest.raises(UsageError):
+            board.load(name)

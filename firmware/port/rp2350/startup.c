@@ -22,7 +22,9 @@ static void release(uint32_t blocks)
 }
 
 /* 12 MHz crystal, times 125, divided by 5 and 2: 150 MHz (sections 8.2, 8.6, 8.1). */
-_Static_assert(HIL_CLOCK_HZ == 150000000, "these dividers make 150 MHz");
+/* The second divider, twice as large for half the clock. */
+#define SECOND_DIVIDER (300000000u / HIL_CLOCK_HZ)
+_Static_assert(HIL_CLOCK_HZ == 150000000 || HIL_CLOCK_HZ == 75000000, "these dividers make 150 MHz or half of it");
 
 static void start_clocks(void)
 {
@@ -44,7 +46,7 @@ static void start_clocks(void)
     *reg(PLL_SYS_FBDIV) = 125;
     clear_bits(PLL_SYS_PWR, PLL_PD | PLL_VCO_PD);
     wait_bits(PLL_SYS_CS, 1u << 31);
-    *reg(PLL_SYS_PRIM) = 5u << 16 | 2u << 12;
+    *reg(PLL_SYS_PRIM) = 5u << 16 | SECOND_DIVIDER << 12;
     clear_bits(PLL_SYS_PWR, PLL_POSTDIV_PD);
 
     *reg(CLK_SYS_DIV) = CLK_DIV_1;
