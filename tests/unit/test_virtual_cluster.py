@@ -178,6 +178,21 @@ def test_the_same_run_twice_takes_the_same_cycles() -> None:
     assert run() == run()
 
 
+def test_repeats_take_the_same_cycles() -> None:
+    """Whatever came before, time that has stood still goes on from the same state."""
+    cluster, ping, pong = pair()
+    settle(cluster)
+    taken = set()
+    for size in (9, 50, 50, 1, 50, 133, 50):
+        before, cycles = cluster.moment, ping.state().cycles
+        ask(cluster, size)
+        if size == 50:
+            sent, back = ping.out[-1][0] - before, ping.into[-1][0] - before
+            taken.add((*words(ping, 3)[1:], ping.state().cycles - cycles, cluster.moment - before, sent, back))
+    assert len(taken) == 1
+    assert pong.moment == pytest.approx(cluster.moment, abs=PS_PER_US)
+
+
 def test_time_stands_still_for_all_at_once() -> None:
     cluster, ping, pong = pair()
     settle(cluster)

@@ -95,6 +95,10 @@ class Microcontroller:
         """Go on up to `moment` as `run` does; `passing`: time passes up to it even if nothing else happens."""
         return int(self._lib.machine_until(self._machine, moment, passing))
 
+    def rest(self, moment: int) -> None:
+        """Time passes up to `moment`, and finds the board, which is idle, in the state in which it is."""
+        self._lib.machine_rest(self._machine, moment)
+
     @property
     def moment(self) -> int:
         """Where it is in the time that all boards share."""

@@ -25,6 +25,7 @@ from hil.wire import Wire
 PS_PER_US = 10**6
 _LEAST = PS_PER_US // 2
 """Time goes on by at least this, whatever a wire says of itself."""
+_ROUND = 10 * PS_PER_US
 
 
 @dataclass
@@ -136,10 +137,13 @@ class Cluster:
             call()
 
     def _gather(self) -> None:
-        """Bring those who have waited to the present, so that all clocks agree when time stands still."""
+        """All clocks agree when time stands still, and what comes next finds all boards in the same state each time:
+        it comes on a round moment, in which their timers' ticks are where they always are, and to loops that stand
+        where it was seen that they only wait."""
+        self.moment += -self.moment % _ROUND
         for node in self.nodes:
             if not (node.halted or node.gone):
-                node.board.run_until(self.moment, passing=True)
+                node.board.rest(self.moment)
 
     def _horizon(self, end: int) -> int:
         """How far every board may run before anything can arrive that has not been sent yet."""

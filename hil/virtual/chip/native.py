@@ -39,6 +39,7 @@ def load(path: Path) -> ctypes.CDLL:
         "machine_skip": (None, (pointer, ctypes.c_bool)),
         "machine_run": (ctypes.c_int, (pointer, ctypes.c_uint64)),
         "machine_until": (ctypes.c_int, (pointer, u64, ctypes.c_bool)),
+        "machine_rest": (None, (pointer, u64)),
         "machine_wire": (None, (pointer, u32, u64, u64)),
         "machine_slow": (None, (pointer, u64, u64)),
         "machine_world": (u64, (pointer,)),

@@ -27,6 +27,7 @@ void machine_power(Machine *m, uint64_t world);
 void machine_skip(Machine *m, bool on);
 int machine_run(Machine *m, uint64_t cycles);
 int machine_until(Machine *m, uint64_t ps, bool passing);
+void machine_rest(Machine *m, uint64_t ps);
 uint32_t machine_give(Machine *m, const uint8_t *bytes, uint32_t count);
 uint32_t machine_take(Machine *m, uint8_t *bytes, uint32_t count);
 uint32_t machine_room(const Machine *m);
@@ -279,6 +280,17 @@ int machine_until(Machine *m, uint64_t ps, bool passing)
     m->limit_ps = ps;
     m->passing = passing;
     return run(m);
+}
+
+/* Nothing happens up to the moment `ps`, although time passes: for a board that is idle. Its loops go on from where they
+ * are, whatever the time, so that what comes next finds it in the same state as when time had stood still. */
+void machine_rest(Machine *m, uint64_t ps)
+{
+    uint64_t cycle = network_cycle(m, ps);
+    if (cycle == NEVER || cycle <= m->now) return;
+    for (uint32_t i = 0; i < CORES; i++)
+        if (m->core[i].state == CORE_RUNS) m->core[i].cycles += cycle - m->now;
+    m->now = cycle;
 }
 
 void machine_skip(Machine *m, bool on) { m->no_skip = !on; }
