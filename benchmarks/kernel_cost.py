@@ -36,9 +36,10 @@ from hil.plan.planner import plan
 from hil.plan.program import Step, encode
 from hil.plan.records import Arena, Box, Record, Work
 from hil.plan.tiles import cycles
+from hil.wire import Wire
 
 sys.path.insert(0, str(Path(__file__).parent))
-from made_up import ARENA, made_up
+from made_up import ARENA, made_up, of_clusters
 
 # What each kernel's cost is made of; `calls` comes with all of them. Kernels that are not here: outputs and rows.
 COUNTS = {
@@ -83,9 +84,12 @@ class Sample:
 
 
 @contextmanager
-def running(board: Board, program: bytes) -> Iterator[Link]:
-    """A virtual board with a program on it."""
-    image = build(board, program)
+def running(board: Board, program: bytes, *, network: str | None = None) -> Iterator[Link]:
+    """A virtual board with a program on it; with a network port, firmware for several nodes."""
+    if network is None:
+        image = build(board, program)
+    else:
+        image = build(board, program, network=Wire("none", network, 1e6, 10, 0.0, 0.0), nodes=2)
     with VirtualBench().start(board.name, image.elf) as station, Link.open(station.url, board.baud) as link:
         link.hello()
         yield link
@@ -124,7 +128,7 @@ def measure(path: Path, board: Board, boxes: int) -> tuple[list[Sample], int, in
 
 
 def sampled(
-    name: str, records: Sequence[Record], board: Board, boxes: int, arena_bytes: int
+    name: str, records: Sequence[Record], board: Board, boxes: int, arena_bytes: int, *, network: str | None = None
 ) -> tuple[list[Sample], int]:
     """Samples of records whose activations are placed, and the cycles of all their whole boxes in one run."""
     draw = np.random.default_rng(7)
@@ -135,7 +139,7 @@ def sampled(
     tiny = [Step(len(records), Box(0, 1, 0, 1))] * 2
     all_records = [*records, Fill(Arena(arena_bytes), 1, 1, 0)]
     program = encode(all_records, [*steps, *again, *tiny], [], [], arena_bytes=arena_bytes + 1)
-    with running(board, program.data) as link:
+    with running(board, program.data, network=network) as link:
         link.write(0, draw.integers(0, 256, arena_bytes, np.uint8).tobytes())
         total = link.run(len(steps), len(again), limit=600).cycles
         single = [link.run(index, 1, limit=600).cycles for index in range(len(steps))]
@@ -194,10 +198,12 @@ def toml(line: Mapping[str, float]) -> str:
     return "{ " + ", ".join(f"{name} = {each:g}" for name, each in line.items()) + " }"
 
 
-def whole(samples: Sequence[Sample], step: float, lines: Mapping[str, Mapping[str, float]]) -> float:
+def whole(samples: Sequence[Sample], board: Board, lines: Mapping[str, Mapping[str, float]]) -> float:
     """Cycles of all whole calls by the new table."""
-    calls = [s for s in samples if s.whole]
-    return sum(step + sum(getattr(s.work, name) * each for name, each in lines[s.kernel].items()) for s in calls)
+    calls, step = [s for s in samples if s.whole], board.step_cost
+    return board.run_cost + sum(
+        step + sum(getattr(s.work, name) * each for name, each in lines[s.kernel].items()) for s in calls
+    )
 
 
 def main() -> None:
@@ -212,6 +218,9 @@ def main() -> None:
     samples = [sample for found, _, _ in models.values() for sample in found]
     for seed in range(_MADE_UP if not args.models else 0):
         samples += sampled(f"made-up-{seed}", made_up(seed, 12), board, args.boxes, ARENA)[0]
+        if board.network:
+            records, port = of_clusters(seed, 20), min(board.network)
+            samples += sampled(f"of-clusters-{seed}", records, board, args.boxes, ARENA, network=port)[0]
     lines = {}
     for kernel in sorted({s.kernel for s in samples}):
         mine = [s for s in samples if s.kernel == kernel]
@@ -224,7 +233,7 @@ def main() -> None:
         )
     print(f"\n{'model':28} {'measured':>12} {'before':>8} {'now':>8}")
     for name, (found, predicted, taken) in models.items():
-        print(f"{name:28} {taken:12} {predicted / taken:8.3f} {whole(found, board.step_cost, lines) / taken:8.3f}")
+        print(f"{name:28} {taken:12} {predicted / taken:8.3f} {whole(found, board, lines) / taken:8.3f}")
     if args.write:
         write(board, lines)
 

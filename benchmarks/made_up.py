@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from hil.plan.kernels import Add, Conv, Copy, Depthwise, Fill, Lookup, Mean, PoolAverage, PoolMax
+from hil.plan.kernels import Add, Conv, ConvPartial, Copy, Depthwise, Fill, Finish, Lookup, Mean, PoolAverage, PoolMax
 from hil.plan.kernels.channels import Channel
 from hil.plan.records import Arena, Blob, Record
 
@@ -21,6 +21,12 @@ def made_up(seed: int, count: int) -> list[Record]:
     draw = np.random.default_rng(seed)
     kinds = (_conv, _depthwise, _pool_average, _pool_max, _copy, _moved, _fill, _lookup, _add, _mean)
     return [kind(draw) for kind in kinds for _ in range(count)]
+
+
+def of_clusters(seed: int, count: int) -> list[Record]:
+    """The same of the kinds that only firmware for several nodes has."""
+    draw = np.random.default_rng(seed)
+    return [kind(draw) for kind in (_conv_partial, _finish) for _ in range(count)]
 
 
 def _pick(draw: np.random.Generator, *choices: int) -> int:
@@ -62,6 +68,23 @@ def _conv(draw: np.random.Generator) -> Record:
         input=Arena(0), out=Arena(_OUT), weights=_bytes(draw, oc, w["kh"], w["kw"], ic // groups),
         params=_channels(draw, oc), ic=ic, oc=oc, groups=groups,
         in_zp=3, out_zp=-4, lo=-128, hi=127, weight_zp=0, **w,
+    )  # fmt: skip
+
+
+def _conv_partial(draw: np.random.Generator) -> Record:
+    """Inputs and outputs lie side by side: sums are four times as large as what they are made of."""
+    ic, oc, w = _pick(draw, 4, 8, 15, 24, 40), _pick(draw, 7, 8, 16), _window(draw, (1, 1, 1, 3), dilated=True)
+    return ConvPartial(
+        input=Arena(0), out=Arena(_OUT), weights=_bytes(draw, oc, w["kh"], w["kw"], ic), sums=_bytes(draw, 4 * oc),
+        ic=ic, oc=oc, in_zp=3, **w,
+    )  # fmt: skip
+
+
+def _finish(draw: np.random.Generator) -> Record:
+    rows, width, channels = _pick(draw, 1, 4, 9), _pick(draw, 1, 5, 12), _pick(draw, 7, 16, 64)
+    return Finish(
+        input=Arena(0), out=Arena(_OUT), params=_channels(draw, channels), rows=rows, width=width, channels=channels,
+        out_zp=-4, lo=-128, hi=127,
     )  # fmt: skip
 
 
