@@ -249,6 +249,14 @@ static void set_addresses(uint32_t node)
     write_block(COMMON, GAR, all, sizeof all);
 }
 
+static void forget(void)
+{
+    chip.held = 0;
+    chip.staged = false;
+    chip.sending = false;
+    chip.aimed = 0;
+}
+
 static bool open_socket(void)
 {
     for (uint32_t i = 0; i < SOCKETS; i++) {
@@ -263,10 +271,7 @@ static bool open_socket(void)
     command(OPEN);
     chip.tx_next = read16(SOCKET, TX_WR);
     chip.rx_next = read16(SOCKET, RX_RD);
-    chip.held = 0;
-    chip.staged = false;
-    chip.sending = false;
-    chip.aimed = 0;
+    forget();
     return read8(SOCKET, SR) == SOCK_UDP;
 }
 
@@ -274,6 +279,7 @@ bool hil_network_open(uint32_t node, uint32_t nodes)
 {
     (void)nodes;
     chip.node = node;
+    forget();
     w5500_connect();
     *reg(SIO_GPIO_CLEAR) = 1u << W5500_RESET;
     pause_us(RESET_US);

@@ -191,6 +191,7 @@ struct Machine {
     Line line;
     Spi spi;
     W5500 w5500;
+    Cable cable;
     uint32_t note_head, note_tail;
     Note notes[NOTES];
 };
@@ -326,7 +327,7 @@ uint64_t line_next(const Machine *m);
 void line_event(Machine *m);
 void line_ready(Machine *m, uint64_t cycle);
 
-extern const NetworkPort port_uart;
+extern const NetworkPort port_uart, port_ethernet;
 uint64_t network_ps(const Machine *m, uint64_t cycle);    /* the world's time at `cycle` */
 uint64_t network_cycle(const Machine *m, uint64_t ps);    /* the first cycle at or after it */
 void network_sync(Machine *m, uint64_t cycle);
@@ -340,10 +341,14 @@ void network_taken(Machine *m);                           /* that frame is not n
 void spi_reset(Machine *m);
 void spi_rate(Machine *m);
 void spi_sync(Machine *m, uint64_t cycle);
-extern const NetworkPort port_ethernet;
+void w5500_power(Machine *m);
 void w5500_pins(Machine *m, uint64_t cycle);
 uint8_t w5500_byte(Machine *m, uint64_t cycle, uint8_t byte);
 uint32_t w5500_interrupt(const Access *at);
+void w5500_arrived(Machine *m, const Frame *frame);
+void w5500_left(Machine *m);
+void ethernet_send(Machine *m, uint64_t cycle, const uint8_t *frame, uint32_t bytes, bool arrives);
+void ethernet_sync(Machine *m, uint64_t cycle);
 
 void timer_reset(Machine *m);
 void watchdog_reset(Machine *m);

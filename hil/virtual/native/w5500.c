@@ -6,8 +6,8 @@
  * first, other sockets, other protocols and SPI frames of fixed length are refused with a note. Commands are obeyed at
  * once; a datagram begins on the line the moment it is sent. The PHY has linked when the chip comes out of reset.
  *
- * The network knows nodes, not addresses. So what leaves must be addressed to those that the frame in it names, by the
- * rules of docs/network.md, or it gets nowhere; and what arrives has the address that its sender must have.
+ * The network (ethernet.c) knows nodes, not addresses. So what leaves must be addressed to those that the frame in it
+ * names, by the rules of docs/network.md, or it gets nowhere; what arrives has the address that its sender must have.
  */
 #include <string.h>
 
@@ -27,10 +27,7 @@ enum { REFUSED_FRAME = 1, REFUSED_BLOCK, REFUSED_COMMAND, REFUSED_MODE, REFUSED_
        WRONG_ADDRESS };
 enum { PREFIX = 8 }; /* in front of each datagram in the RX memory: address, port, length (4.2, Sn_RX_RSR) */
 enum { FRAME_SOURCE = 2, FRAME_PEERS = 4 }; /* in a frame of docs/network.md */
-enum { FIRST_HOST = 10, PORT = 5077 };
 
-
-static bool plugged(const Machine *m) { return m->network.port == &port_ethernet; }
 
 static void refuse(Machine *m, uint32_t why, uint32_t what) { note(m, NOTE_W5500, 0, why, what); }
 
@@ -45,15 +42,6 @@ static void put_half(uint8_t *at, uint32_t value)
 static uint32_t tx_size(const W5500 *w) { return (uint32_t)w->kib[0][1] << 10; }
 static uint32_t rx_size(const W5500 *w) { return (uint32_t)w->kib[0][0] << 10; }
 static uint32_t rx_held(const W5500 *w) { return (uint16_t)(w->rx_write - w->rx_read); }
-
-/* Picoseconds of a datagram on the line: preamble and gap are 20 bytes, Ethernet's header and check 18, IP's header 20,
- * UDP's 8; at least 46 lie between Ethernet's header and check (IEEE 802.3, 3.2.8). Rounded up. */
-static uint64_t line_ps(const Machine *m, uint32_t bytes)
-{
-    const Network *network = &m->network;
-    uint64_t inner = bytes + 28u < 46u ? 46u : bytes + 28u;
-    return ((inner + 38u) * network->byte_num + network->byte_den - 1u) / network->byte_den;
-}
 
 static uint64_t cycles_of(const Machine *m, uint64_t microseconds)
 {
@@ -85,34 +73,25 @@ static void chip_defaults(W5500 *w)
     w->sending = false;
 }
 
-static void power(Machine *m)
+void w5500_power(Machine *m)
 {
     memset(&m->w5500, 0, sizeof m->w5500);
-    m->w5500.in_end = NEVER;
     chip_defaults(&m->w5500);
 }
 
 static uint32_t interrupts(const W5500 *w) { return w->socket[SN_IR] & w->socket[SN_IMR] ? 1u : 0; }
-
-static uint32_t peers_of(const uint8_t *frame) { return frame[FRAME_PEERS] | (uint32_t)frame[FRAME_PEERS + 1] << 8; }
-
-static bool for_me(const W5500 *w, const Frame *frame)
-{
-    uint32_t node = (uint32_t)w->common[SIPR + 3] - FIRST_HOST;
-    return w->socket[SN_SR] == SOCK_UDP && half(w->socket + SN_PORT) == PORT && node < 16 &&
-           peers_of(frame->data) >> node & 1u;
-}
 
 static void store(W5500 *w, const uint8_t *from, uint32_t bytes)
 {
     for (uint32_t i = 0; i < bytes; i++) w->rx[w->rx_write++ & (rx_size(w) - 1u)] = from[i];
 }
 
-static void arrived(Machine *m, const Frame *frame)
+/* A datagram with this frame in it is whole. */
+void w5500_arrived(Machine *m, const Frame *frame)
 {
     W5500 *w = &m->w5500;
     uint8_t prefix[PREFIX];
-    if (w->held || !for_me(w, frame)) {
+    if (w->held || w->socket[SN_SR] != SOCK_UDP || half(w->socket + SN_PORT) != ETHERNET_PORT) {
         m->network.lost += frame->bytes;
         return;
     }
@@ -122,47 +101,22 @@ static void arrived(Machine *m, const Frame *frame)
         return;
     }
     memcpy(prefix, w->common + SIPR, 3);
-    prefix[3] = (uint8_t)(FIRST_HOST + frame->data[FRAME_SOURCE]);
-    put_half(prefix + 4, PORT);
+    prefix[3] = (uint8_t)(ETHERNET_HOST + frame->data[FRAME_SOURCE]);
+    put_half(prefix + 4, ETHERNET_PORT);
     put_half(prefix + 6, frame->bytes);
     store(w, prefix, PREFIX);
     store(w, frame->data, frame->bytes);
     w->socket[SN_IR] |= RECV;
 }
 
-/* The next frame for this board begins on its line when that is free. */
-static void expect(Machine *m)
+/* The datagram that was on its way out has left. */
+void w5500_left(Machine *m)
 {
     W5500 *w = &m->w5500;
-    const Frame *frame = network_waiting(m);
-    w->in_end = NEVER;
-    if (!frame) return;
-    if (frame->ps > w->free_ps) w->free_ps = frame->ps;
-    w->free_ps += line_ps(m, frame->bytes);
-    w->in_ps = w->free_ps;
-    w->in_end = network_cycle(m, w->in_ps);
-}
-
-static uint64_t next_change(const Machine *m)
-{
-    const W5500 *w = &m->w5500;
-    return w->sending && w->send_end < w->in_end ? w->send_end : w->in_end;
-}
-
-static void w5500_sync(Machine *m, uint64_t cycle)
-{
-    W5500 *w = &m->w5500;
-    for (uint64_t next = next_change(m); next != NEVER && next <= cycle; next = next_change(m)) {
-        if (w->sending && w->send_end == next) {
-            w->sending = false;
-            w->tx_read = w->tx_sent;
-            w->socket[SN_IR] |= SENDOK;
-        } else {
-            arrived(m, network_waiting(m));
-            network_taken(m);
-            expect(m);
-        }
-    }
+    if (!w->sending) return; /* it was reset meanwhile */
+    w->sending = false;
+    w->tx_read = w->tx_sent;
+    w->socket[SN_IR] |= SENDOK;
 }
 
 /* ---- commands and registers ---------------------------------------------------------------------------------- */
@@ -183,13 +137,14 @@ static void open_socket(Machine *m)
 /* Whether a datagram goes to the nodes that its frame names: to the one, or to everybody. */
 static bool well_addressed(const W5500 *w, const uint8_t *frame)
 {
-    uint32_t peers = peers_of(frame), node = 0;
+    uint32_t peers = frame[FRAME_PEERS] | (uint32_t)frame[FRAME_PEERS + 1] << 8, node = 0;
     uint8_t mac[6] = {2, 'H', 'I', 'L', 0, 0}, host = 255;
     while (node < 15 && !(peers >> node & 1u)) node++;
-    if (peers == 1u << node) mac[5] = host = (uint8_t)(FIRST_HOST + node);
+    if (peers == 1u << node) mac[5] = host = (uint8_t)(ETHERNET_HOST + node);
     else memset(mac, 0xff, sizeof mac);
     return memcmp(w->socket + SN_DHAR, mac, 6) == 0 && memcmp(w->socket + SN_DIPR, w->common + SIPR, 3) == 0 &&
-           w->socket[SN_DIPR + 3] == host && half(w->socket + SN_DPORT) == PORT && half(w->socket + SN_PORT) == PORT;
+           w->socket[SN_DIPR + 3] == host && half(w->socket + SN_DPORT) == ETHERNET_PORT &&
+           half(w->socket + SN_PORT) == ETHERNET_PORT;
 }
 
 static void send(Machine *m, uint64_t cycle)
@@ -205,14 +160,9 @@ static void send(Machine *m, uint64_t cycle)
     for (uint32_t i = 0; i < bytes; i++) frame[i] = w->tx[(uint16_t)(w->tx_read + i) & (tx_size(w) - 1u)];
     w->sending = true;
     w->tx_sent = end;
-    w->send_ps = network_ps(m, cycle) + line_ps(m, bytes);
-    w->send_end = network_cycle(m, w->send_ps);
-    if (well_addressed(w, frame)) {
-        network_send(m, w->send_ps, frame, bytes);
-    } else {
-        m->network.lost += bytes;
-        refuse(m, WRONG_ADDRESS, half(w->socket + SN_DIPR + 2));
-    }
+    bool arrives = well_addressed(w, frame);
+    if (!arrives) refuse(m, WRONG_ADDRESS, half(w->socket + SN_DIPR + 2));
+    ethernet_send(m, cycle, frame, bytes, arrives);
 }
 
 static void command(Machine *m, uint64_t cycle, uint8_t code)
@@ -334,13 +284,13 @@ static bool pulled_low(Machine *m, uint32_t pin)
 void w5500_pins(Machine *m, uint64_t cycle)
 {
     W5500 *w = &m->w5500;
-    if (!plugged(m)) return;
+    if (m->network.port != &port_ethernet) return;
     bool selected = pulled_low(m, SELECT), held = pulled_low(m, RESET);
     if (selected && !w->selected) w->taken = 0;
     if (held && !w->held) w->held_since = cycle;
     if (!held && w->held) {
         if (cycle - w->held_since < cycles_of(m, 500)) refuse(m, SHORT_RESET, (uint32_t)(cycle - w->held_since));
-        w5500_sync(m, cycle);
+        ethernet_sync(m, cycle);
         chip_defaults(w);
         w->ready = cycle + cycles_of(m, 1000);
     }
@@ -354,8 +304,8 @@ uint8_t w5500_byte(Machine *m, uint64_t cycle, uint8_t byte)
     W5500 *w = &m->w5500;
     bool out = wired(m, CLOCK, FUNCTION_SPI) && wired(m, MOSI, FUNCTION_SPI);
     bool in = wired(m, MISO, FUNCTION_SPI) && takes_input(m, MISO);
-    if (!plugged(m) || !w->selected || w->held || cycle < w->ready || !out) return 0;
-    w5500_sync(m, cycle);
+    if (m->network.port != &port_ethernet || !w->selected || w->held || cycle < w->ready || !out) return 0;
+    ethernet_sync(m, cycle);
     uint32_t which = w->taken < 3 ? w->taken++ : 3;
     if (which == 0) w->address = (uint32_t)byte << 8;
     if (which == 1) w->address |= byte;
@@ -374,46 +324,17 @@ uint8_t w5500_byte(Machine *m, uint64_t cycle, uint8_t byte)
     return 0;
 }
 
-/* What SIO reads on the chip's interrupt pin, which is pulled up and low when the chip wants something. */
+/* What SIO reads on the interrupt pin, which is low when the chip wants something; without a chip, what pulls the pin. */
 uint32_t w5500_interrupt(const Access *at)
 {
     Machine *m = at->m;
-    W5500 *w = &m->w5500;
-    if (!plugged(m) || !takes_input(m, INTERRUPT)) return 0;
-    network_sync(m, at->now);
-    stable_until(at->core, next_change(m));
-    if (m->spi.shifting) stable_until(at->core, m->spi.done);
-    return interrupts(w) & w->common[SIMR] ? 0 : 1u << INTERRUPT;
+    bool pulled_up = bus_bank(m, BLOCK_PADS)[INTERRUPT + 1] & 8u, low = !pulled_up;
+    if (!takes_input(m, INTERRUPT)) return 0;
+    if (m->network.port == &port_ethernet) {
+        network_sync(m, at->now);
+        stable_until(at->core, network_next(m));
+        if (m->spi.shifting) stable_until(at->core, m->spi.done);
+        low = interrupts(&m->w5500) & m->w5500.common[SIMR];
+    }
+    return low ? 0 : 1u << INTERRUPT;
 }
-
-/* ---- as a network port ---------------------------------------------------------------------------------------- */
-
-static void sync(Machine *m, uint64_t cycle)
-{
-    spi_sync(m, cycle); /* what it is told on the way comes first */
-    w5500_sync(m, cycle);
-}
-
-/* A datagram can be sent now, or when the one before has left. */
-static uint64_t soonest(const Machine *m)
-{
-    uint64_t now = network_ps(m, m->now);
-    if (m->limit_ps < now) now = m->limit_ps;
-    if (m->w5500.sending && m->w5500.send_ps > now) now = m->w5500.send_ps;
-    return now + line_ps(m, 0);
-}
-
-static void given(Machine *m)
-{
-    if (m->w5500.in_end == NEVER) expect(m);
-}
-
-static void clocks(Machine *m)
-{
-    W5500 *w = &m->w5500;
-    if (w->sending) w->send_end = network_cycle(m, w->send_ps);
-    if (w->in_end != NEVER) w->in_end = network_cycle(m, w->in_ps);
-}
-
-const NetworkPort port_ethernet = {
-    .sync = sync, .next = next_change, .soonest = soonest, .given = given, .clocks = clocks, .power = power};

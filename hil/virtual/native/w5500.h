@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 enum { W5500_MEMORY = 16384, W5500_SOCKETS = 8 };
+enum { ETHERNET_HOST = 10, ETHERNET_PORT = 5077 }; /* of node 0; of all (docs/network.md) */
 
 /* WIZnet W5500 (data sheet 1.1.0) with socket 0 in UDP mode. Its pointers into its memory run modulo 2^16. */
 typedef struct {
@@ -15,10 +16,11 @@ typedef struct {
     uint8_t common[0x40], socket[0x30];
     uint8_t kib[W5500_SOCKETS][2]; /* of RX and TX memory */
     uint16_t tx_read, tx_sent, rx_read, rx_write;
-    bool sending;
-    uint64_t send_ps, send_end;      /* when what it sends has left: the world's time, and the cycle */
-    uint64_t in_ps, in_end, free_ps; /* the same of what comes in; free_ps: when the line to it is free */
+    bool sending; /* a datagram is on its way out, up to tx_sent */
     uint8_t tx[W5500_MEMORY], rx[W5500_MEMORY];
 } W5500;
+
+/* What is on the line (ethernet.c): when it will be whole, in the world's time and in cycles; NEVER: nothing is. */
+typedef struct { uint64_t out_ps, out_end, in_ps, in_end; } Cable;
 
 #endif

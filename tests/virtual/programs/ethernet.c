@@ -1,6 +1,7 @@
 /* A node on Ethernet through the firmware's own driver. The first byte on the UART is its number. Then each byte K says:
- * send the frame that has K * 4 bytes, to the peers in the next byte, or, if the peers are none, hold the network for K
- * milliseconds. Frames that arrive are counted and added up. */
+ * send the frame that has K * 4 bytes, to the peers in the low half of the next byte, though it names those in the high
+ * half if there are any; or, if the next byte is 0, leave the network alone for K milliseconds. Frames that arrive are
+ * counted and added up. */
 #include "chip.h"
 #include "network.h"
 #include "port.h"
@@ -25,7 +26,7 @@ static void fill(uint32_t words, uint32_t peers)
         frame[i] = value;
     }
     frame[0] = 1u | 3u << 8 | node << 16; /* a frame's head, as a switch wants it */
-    frame[1] = peers | (words * 4u - 36u) << 16;
+    frame[1] = (peers >> 4 ? peers >> 4 : peers) | (words * 4u - 36u) << 16;
 }
 
 static void send(uint32_t words, uint32_t peers)
@@ -33,7 +34,7 @@ static void send(uint32_t words, uint32_t peers)
     fill(words, peers);
     const uint32_t begun = SYST_CVR;
     RESULT[POLLS] = 0;
-    while (!hil_network_send(peers, (const uint8_t *)frame, words * 4u)) {
+    while (!hil_network_send(peers & 15u, (const uint8_t *)frame, words * 4u)) {
         RESULT[POLLS]++;
     }
     RESULT[SEND_CYCLES] = since(begun);
