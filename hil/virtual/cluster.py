@@ -169,6 +169,7 @@ class ClusterServer:
                 return {}
             case {"op": "clear"}:
                 switch.clear()
+                self._cluster.forget()
                 return {}
             case {"op": "counts"}:
                 for node, count in zip(self._cluster.nodes, switch.counts, strict=True):

@@ -161,7 +161,7 @@ class Wires(Requests):
             self._ask({"op": "fault", "fault": asdict(fault)})
 
     def clear(self) -> None:
-        """No more faults."""
+        """No more faults, and nothing that was to happen to boards later."""
         self._ask({"op": "clear"})
 
     def counts(self) -> tuple[Counts, ...]:

@@ -126,6 +126,13 @@ def test_what_is_planned_happens_at_its_moment(files: list[tuple[str, Path]]) ->
     assert slow - began == pytest.approx(100_000 + 500_000 / 3, abs=400)
 
 
+def test_what_was_planned_can_be_forgotten(cluster: VirtualCluster) -> None:
+    cluster.boards[0].probe.halt(after=600)
+    cluster.wires.clear()
+    with plug(cluster.boards[0]) as link:
+        ask(cluster, link, 100)
+
+
 def test_unplugging_one_board_leaves_the_others(cluster: VirtualCluster) -> None:
     first, second = cluster.boards
     with plug(second) as link:

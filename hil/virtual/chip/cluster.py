@@ -26,6 +26,7 @@ PS_PER_US = 10**6
 _LEAST = PS_PER_US // 2
 """Time goes on by at least this, whatever a wire says of itself."""
 _ROUND = 10 * PS_PER_US
+_MOST_FLYING = 1 << 16
 
 
 @dataclass
@@ -106,7 +107,7 @@ class Cluster:
             node.idle = node.halted = False
 
     def halt(self, index: int) -> None:
-        """Stop the cores for good, as a debugger would; what is on the wires goes on."""
+        """Stop the board for good in the middle of whatever it does, as a debugger would; what it has sent goes on."""
         self.wake(index)
         self.nodes[index].halted = True
 
@@ -122,6 +123,10 @@ class Cluster:
         """Do that so much later. Time that stands still does not go on for it."""
         when = self.moment + round(Fraction(microseconds) * PS_PER_US)
         heapq.heappush(self._plans, _Event(when, self._number(), 0, call=call))
+
+    def forget(self) -> None:
+        """Nothing is planned any more."""
+        self._plans.clear()
 
     # ---- time ----
 
@@ -168,6 +173,9 @@ class Cluster:
         while self._sent and self._sent[0].moment <= horizon:
             event = heapq.heappop(self._sent)
             for delivery in self.switch.route(event.node, event.frame):
+                if len(self._flying) >= _MOST_FLYING:
+                    self.switch.counts[delivery.node].dropped += 1
+                    continue
                 when = event.moment + self._delay + delivery.delay_us * PS_PER_US
                 heapq.heappush(self._flying, _Event(when, self._number(), delivery.node, delivery.frame))
 
