@@ -87,7 +87,7 @@ static uint32_t to_blame(const hil_net_node *node, uint32_t *peer)
     }
     const uint32_t waiting = hil_net_message(node, index).step->box.c1 & ~(uint32_t)node->transfers[index].acked;
     *peer = 0;
-    while (*peer + 1u < node->engine->nodes && (waiting >> *peer & 1u) == 0u) {
+    while (*peer + 1u < node->engine->nodes && !hil_net_has(waiting, *peer)) {
         (*peer)++;
     }
     return index;

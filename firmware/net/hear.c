@@ -17,7 +17,7 @@ static uint32_t find(const hil_net_node *node, const hil_net_head *head, uint32_
 {
     for (uint32_t i = 0; i < node->count && head->run == node->run; i++) {
         const hil_step *step = hil_net_message(node, i).step;
-        if (step->box.c0 == head->transfer && step->kind == kind && (step->box.c1 >> head->source & 1u) != 0u) {
+        if (step->box.c0 == head->transfer && step->kind == kind && hil_net_has(step->box.c1, head->source)) {
             return i;
         }
     }
@@ -90,7 +90,7 @@ static void on_credit(hil_net_node *node, const hil_net_head *head)
         hil_net_fail(node, HIL_NET_BROKEN, head->source);
         return;
     }
-    if ((transfer->acked & bit) != 0u) {
+    if (hil_net_has(transfer->acked, head->source)) {
         return;
     }
     const uint32_t end = head->offset + head->total;
@@ -184,7 +184,7 @@ static void on_ack(hil_net_node *node, const hil_net_head *head)
         hil_net_fail(node, HIL_NET_BROKEN, head->source); /* of bytes that were never sent */
         return;
     }
-    if ((transfer->acked >> head->source & 1u) != 0u) {
+    if (hil_net_has(transfer->acked, head->source)) {
         return;
     }
     transfer->acked |= (uint16_t)(1u << head->source);
@@ -203,7 +203,7 @@ void hil_net_hear(hil_net_node *node, uint32_t bytes)
         node->dropped++;
         return;
     }
-    if ((head.peers >> node->engine->node & 1u) == 0u || head.source == node->engine->node) {
+    if (!hil_net_has(head.peers, node->engine->node) || head.source == node->engine->node) {
         return; /* on a shared wire everybody hears everything */
     }
     if (head.run - node->job.run >= node->job.repeat) {

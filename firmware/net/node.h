@@ -106,6 +106,11 @@ static inline void hil_net_fail(hil_net_node *node, hil_status status, uint32_t 
     }
 }
 
+static inline bool hil_net_has(uint32_t mask, uint32_t node)
+{
+    return (mask >> node & 1u) != 0u;
+}
+
 static inline uint32_t hil_net_blocks(uint32_t bytes)
 {
     return (bytes + HIL_NET_BLOCK - 1u) / HIL_NET_BLOCK;
