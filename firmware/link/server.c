@@ -280,12 +280,15 @@ static uint64_t whole_cycles(uint32_t ticks, uint64_t us)
     return nearest < low ? low : low + ((nearest - low) & ~(wrap - 1u));
 }
 
-/* True if the steps of the run to do have messages among them. */
+/* True if the steps of the run to do have messages among them. Node 0 always has something to say: START. */
 static bool needs_peers(const hil_server *server)
 {
     const hil_engine *engine = &server->engine;
     if (HIL_NODES == 1u || engine->nodes == 1u || server->alone != 0u) {
         return false;
+    }
+    if (engine->node == 0u) {
+        return true;
     }
     const hil_header *header = (const hil_header *)(const void *)engine->program;
     const hil_step *steps = (const hil_step *)(const void *)(engine->program + header->steps_at);

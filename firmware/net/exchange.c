@@ -10,8 +10,9 @@ enum { ROUNDS = 64 };
 /* A pause is counted as waiting if it is longer than it takes three bytes to come. */
 #define PAUSE_US (30000000u / HIL_NET_BAUD + 2u)
 
-/* A node that waits asks less and less often; and never so often that it does nothing else. */
-enum { SLOWEST_RETRY = 8, QUICKEST_RETRY_US = 100 };
+/* A node that waits asks less and less often, but still so many times before it gives up; and never so often that it
+ * does nothing else. */
+enum { SLOWEST_RETRY = 8, LEAST_TRIES = 8, QUICKEST_RETRY_US = 100 };
 
 static hil_net_node the_node;
 
@@ -115,7 +116,9 @@ static void look(hil_net_node *node, watch *at, bool resting)
         hil_net_fail(node, HIL_NET_TIMEOUT, peer);
     } else if (now - at->asked >= at->interval) {
         at->asked = now;
-        at->interval = at->interval < SLOWEST_RETRY / 2 * node->job.retry_us ? 2u * at->interval : at->interval;
+        if (at->interval < SLOWEST_RETRY * node->job.retry_us && at->interval < node->job.patience_us / LEAST_TRIES) {
+            at->interval *= 2u;
+        }
         ask(node);
     }
 }

@@ -37,10 +37,10 @@ def begin(network: PlayedNetwork, run: int = 1, *, repeat: int = 1, patience: in
 def finish(network: PlayedNetwork) -> list[RunResult | None]:
     """Every node's result; None for one that had to be called back, because it never heard of the run's start."""
     results: list[RunResult | None] = []
-    for link in network.links:
+    for link, node in zip(network.links, network.nodes, strict=True):
         until = network.now + 4 * PATIENCE
-        while link.status().state is RunState.RUNNING and network.now < until:
-            pass
+        while not node.console_out and network.now < until:
+            network.round()
         found = link.status()
         results.append(found if found.state is RunState.FINISHED else None)
         if results[-1] is None:
