@@ -110,7 +110,7 @@ def random_faults(draw: random.Random, nodes: int) -> list[Fault]:
     return found
 
 
-@pytest.mark.parametrize("seed", range(24))
+@pytest.mark.parametrize("seed", range(40))
 def test_bad_wires_end_in_the_right_bytes_or_in_a_named_error_and_the_next_run_works(seed: int) -> None:
     draw = random.Random(seed)
     nodes = draw.randint(2, 5)
@@ -144,7 +144,7 @@ def test_bad_wires_end_in_the_right_bytes_or_in_a_named_error_and_the_next_run_w
 
 def test_faults_do_happen_in_the_test_above() -> None:
     """Retries, and errors of both kinds, must be among what is tested."""
-    kinds = [fault.kind for seed in range(24) for fault in random_faults(random.Random(seed + 1000), 3)]
+    kinds = [fault.kind for seed in range(40) for fault in random_faults(random.Random(seed + 1000), 3)]
     assert set(kinds) == {"drop", "damage", "double", "reorder", "delay", "cut"}
 
 
