@@ -197,12 +197,21 @@ class SerialHub(Hub):
                 frame = None if too_long or len(pending) > _STUFFED else cobs_decode(bytes(pending))
                 if frame:
                     self._arrived(node, frame)
+                else:
+                    self._lose(node, len(pending))
                 pending.clear()
                 too_long = False
             pending += rest
             if len(pending) > _STUFFED:
                 too_long = True
+                self._lose(node, len(pending))
                 pending.clear()
+
+    def _lose(self, node: int, count: int) -> None:
+        """Bytes that are no frame."""
+        if count:
+            with self._lock:
+                self.switch.counts[node].lost += count
 
     def _write(self, node: int) -> None:
         while not self._ended and node not in self.lost:

@@ -15,6 +15,10 @@ from hil.errors import DoesNotFit, UsageError
 from hil.image.boot2 import crc32_mpeg2
 from hil.image.build import TOOLCHAINS, Image, build, compile_commands
 from hil.image.elf import Elf
+from hil.plan.kernels import Transfer
+from hil.plan.program import Receive, encode
+from hil.plan.records import Arena
+from hil.wire import wire
 from tests.support.native_link import program
 
 needs = {"gcc": pytest.mark.skipif(shutil.which("arm-none-eabi-gcc") is None, reason="arm-none-eabi-gcc is missing")}
@@ -116,3 +120,35 @@ def test_compile_commands_name_every_source(rp2040: Board) -> None:
         assert isinstance(arguments, list)
         assert str(entry["file"]) in arguments
         assert "-Werror" in arguments
+
+
+def networked() -> bytes:
+    """Node 1 of 2, which receives."""
+    record = Transfer(Arena(0), 64, 64, 1, 1, 0)
+    return encode([record], [Receive(0, 0, 1, 0, 0)], [], [], arena_bytes=64, node=1, nodes=2).data
+
+
+@pytest.mark.parametrize("name", ["rp2040", "rp2350"])
+def test_a_network_costs_little_and_the_stack_stays_bounded(name: str) -> None:
+    board = boards.load(name)
+    alone, among = build(board, program()), build(board, networked(), network=wire("uart-3M"), nodes=2)
+    assert among.static_ram - alone.static_ram <= 2560
+    assert 4_000 < among.code - alone.code < 10_000
+    assert alone.stack_bound().bytes <= among.stack_bound().bytes < board.stack_per_core // 2
+    assert {"hil_engine_exchange", "hil_network_send"} <= {symbol.name for symbol in Elf(among.elf).symbols}
+    assert "hil_engine_exchange" not in {symbol.name for symbol in Elf(alone.elf).symbols}
+
+
+def test_each_rate_is_another_firmware_but_a_lone_node_has_no_wire(rp2040: Board) -> None:
+    ids = {build(rp2040, networked(), network=wire(name), nodes=2).build_id for name in ("uart-3M", "uart-115200")}
+    assert len(ids) == 2
+    assert build(rp2040, program(), network=wire("uart-3M")).build_id == build(rp2040, program()).build_id
+
+
+def test_a_wire_that_the_board_has_no_port_for_is_a_usage_error(rp2040: Board) -> None:
+    for network, says in ((None, "a wire"), (wire("loopback"), "loopback"), (wire("uart:9000000"), "uart:9000000")):
+        with pytest.raises(UsageError, match=f"rp2040 cannot be one of 4 nodes on {says}; its network ports: uart up"):
+            build(rp2040, program(), network=network, nodes=4)
+    for nodes in (0, 17):
+        with pytest.raises(UsageError, match=f"firmware for {nodes} nodes; there can be 1 to 16"):
+            build(rp2040, program(), network=wire("uart-3M"), nodes=nodes)
