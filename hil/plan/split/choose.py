@@ -13,7 +13,7 @@ from hil.plan.split.estimate import Target
 from hil.plan.split.geometry import intersection
 from hil.plan.split.operations import views_of
 from hil.plan.split.search import Found, Search, latency, traffic
-from hil.plan.split.splitter import Laid, Model, Node, Objective, Split, divisible, finished, lay, programs
+from hil.plan.split.splitter import Laid, Model, Node, Objective, Split, count_of, divisible, finished, lay, programs
 from hil.plan.split.stages import stages
 from hil.wire import Wire
 
@@ -50,7 +50,7 @@ def split(
         for kernel in ("conv_partial", "copy", "finish", *(op.record.COST for op in model.operations)):
             check_cost(node.board, kernel)
     chooser = _Chooser(model, nodes, wire, equal=equal)
-    say(f"dividing {graph.name} over {len(nodes)} nodes for {objective}")
+    say(f"dividing {graph.name} over {count_of(nodes)} for {objective}")
     laid = chooser.choose(objective)
     say(f"writing the programs of {graph.name}")
     return finished(laid, wire, objective, _compare(model, nodes[0], wire, len(nodes)))
@@ -121,7 +121,7 @@ class _Chooser:
     def _no_flash(self, number: int, needed: int) -> DoesNotFit:
         node = self._nodes[number]
         return DoesNotFit(
-            f"{self._model.graph.name} does not fit on {len(self._nodes)} nodes: node {number} ({node.board.name}) "
+            f"{self._model.graph.name} does not fit on {count_of(self._nodes)}: node {number} ({node.board.name}) "
             f"needs {needed + node.board.flash.bytes - node.flash} bytes of flash, of {node.board.flash.bytes}",
             needed=needed, available=node.flash, operator="all", tensor="weights", node=number,
         )  # fmt: skip

@@ -369,3 +369,11 @@ def views_of(graph: Graph, operations: Sequence[Operation]) -> dict[int, View]:
         seen = read.get(tensor, set())
         views[tensor] = next(iter(seen)) if len(seen) == 1 else View(1, 1, graph.tensors[tensor].bytes)
     return views
+
+
+def counted(operation: Operation, whole: Box, box: Box) -> Box:
+    """A box, counted from the corner of `whole` in the rows of the operation's record."""
+    local = Box(box.r0 - whole.r0, box.r1 - whole.r0, box.c0 - whole.c0, box.c1 - whole.c0)
+    if isinstance(operation, Elementwise):
+        return operation.rows_of(local)
+    return local if operation.by_rows or operation.by_channels else operation.record.extent().whole()

@@ -48,6 +48,11 @@ class Node:
         return self.board.flash.bytes - (self.footprint.flash_code if self.footprint else 0)
 
 
+def count_of(nodes: Sequence[Node]) -> str:
+    """'1 node', or '4 nodes'."""
+    return f"{len(nodes)} node{'s' * (len(nodes) != 1)}"
+
+
 @dataclass(frozen=True)
 class Split:
     """A model over several nodes: a plan for each, and what is predicted for all."""
@@ -124,7 +129,7 @@ class Laid:
         static = node.footprint.ram_static if node.footprint else 0
         needed = self.arenas[number] + static
         return DoesNotFit(
-            f"{self.model.graph.name} does not fit on {len(self.nodes)} nodes: node {number} ({node.board.name}) needs "
+            f"{self.model.graph.name} does not fit on {count_of(self.nodes)}: node {number} ({node.board.name}) needs "
             f"{needed} bytes of RAM, {node.board.ram.bytes} are available; the peak is at {tight.operator}, output "
             f"{tight.tensor}, with {tight.live} bytes alive",
             needed=needed, available=node.board.ram.bytes, operator=tight.operator, tensor=tight.tensor, node=number,

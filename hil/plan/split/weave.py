@@ -3,44 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from hil.model.graph import Graph
-from hil.plan.kernels import Conv, Copy, Finish
+from hil.plan.kernels import Copy
 from hil.plan.records import RANK, Act, Box
-from hil.plan.split.geometry import Storage, View, covers, hull, intersection
+from hil.plan.split.geometry import Storage, covers, hull, intersection
+from hil.plan.split.needs import Crossing, Key, Need
 from hil.plan.split.nodes import Node
-from hil.plan.split.operations import Convolution, Elementwise, Operation, views_of
-from hil.plan.split.strips import Stripper, boxes_for, strips
-from hil.plan.split.units import Boxes, Partial, Span, Unit
-
-Key = tuple[int, int, int, int, bool]
-"""A node's storage of a tensor: node, tensor, first and last channel, and whether it is only for what it makes."""
-
-
-@dataclass(frozen=True)
-class Need:
-    """A box of a tensor that a node is about to read; `made`: that it has made."""
-
-    node: int
-    tensor: int
-    box: Box
-    made: bool = False
-
-    @property
-    def key(self) -> Key:
-        return self.node, self.tensor, self.box.c0, self.box.c1, self.made
-
-
-@dataclass(frozen=True)
-class Crossing:
-    """A box of a tensor on its way from one node's storage to others'. `add`: sums that are added up there."""
-
-    source: int
-    origin: Storage
-    part: Box
-    targets: tuple[tuple[int, Storage], ...]
-    add: bool = False
+from hil.plan.split.operations import Operation, counted, views_of
+from hil.plan.split.strips import boxes_for, strips
+from hil.plan.split.sums import Sums
+from hil.plan.split.units import Boxes, Partial, Unit
 
 
 class Weaver:
@@ -88,7 +62,7 @@ class Weaver:
                 self._present.setdefault(self._place(Need(node, tensor, box, made=True)), []).append(box)
         self._fetch(results)
         for need in results:
-            self.nodes[0].kept(self._storage(need))
+            self.nodes[0].kept(self.storage(need))
 
     def roots(self, tensors: Iterable[int]) -> list[int]:
         return list(dict.fromkeys(self._names.get(t, t) for t in tensors))
@@ -109,11 +83,11 @@ class Weaver:
         """Where node 0 has an output of the graph."""
         root = self._names.get(tensor, tensor)
         view = self.views[root]
-        return self._storage(Need(0, root, view.whole))
+        return self.storage(Need(0, root, view.whole))
 
     # -- what is needed, and where it lies -------------------------------------------------------------------------
 
-    def _need(self, node: int, operation: Operation, position: int, box: Box) -> Need:
+    def need(self, node: int, operation: Operation, position: int, box: Box) -> Need:
         """An input of a call, in the tensor's own view: all of it, where the call sees another shape."""
         operand = operation.inputs[position]
         view = self.views[operand.tensor]
@@ -126,13 +100,13 @@ class Weaver:
         inside = {operation.out.tensor for operation in unit.group}
         found: dict[Key, Need] = {}
         for node in range(len(self.nodes)):
-            boxes = self._boxes_of(unit, node)
+            boxes = self.boxes_of(unit, node)
             for operation in unit.group if boxes else ():
                 box = boxes.get(operation.out.tensor)
                 for position, operand in enumerate(operation.inputs) if box else ():
                     if operand.tensor not in inside:
                         assert box is not None
-                        need = self._need(node, operation, position, box)
+                        need = self.need(node, operation, position, box)
                         if isinstance(unit, Partial) and operation is unit.group[-1]:
                             need = Need(node, operand.tensor, Box(need.box.r0, need.box.r1, *unit.parts[node]))
                         before = found.get(need.key, need)
@@ -140,7 +114,7 @@ class Weaver:
         return list(found.values())
 
     @staticmethod
-    def _boxes_of(unit: Unit, node: int) -> Mapping[int, Box]:
+    def boxes_of(unit: Unit, node: int) -> Mapping[int, Box]:
         """What a node computes of each call of a unit, by tensor; of a partial convolution, sums of all rows."""
         if isinstance(unit, Boxes):
             return unit.boxes[node] or {}
@@ -171,7 +145,7 @@ class Weaver:
         more = made in self._rows and got in self._rows and not covers(self._rows[made], self._rows[got])
         return made if need.made and self._apart and more else got
 
-    def _storage(self, need: Need) -> Storage:
+    def storage(self, need: Need) -> Storage:
         key = self._place(need)
         if key not in self._storages:
             made, got = replace(need, made=True).key, replace(need, made=False).key
@@ -187,7 +161,7 @@ class Weaver:
         inputs = self.roots(self.graph.inputs)
         crossings: dict[tuple[int, int, Box], list[tuple[int, Storage]]] = {}
         for need in needs:
-            storage = self._storage(need)
+            storage = self.storage(need)
             if need.tensor in inputs:
                 if self.nodes[need.node].uses[storage.number] is None:
                     self.nodes[need.node].given(storage)
@@ -199,12 +173,12 @@ class Weaver:
                     continue
                 present.append(part)
                 if owner == need.node:
-                    self._copy(owner, self._storage(Need(owner, need.tensor, box, made=True)), storage, part)
+                    self._copy(owner, self.storage(Need(owner, need.tensor, box, made=True)), storage, part)
                     continue
                 crossings.setdefault((owner, need.tensor, part), []).append((need.node, storage))
         origins = {
             (owner, tensor, part): next(
-                self._storage(Need(node, tensor, box, made=True))
+                self.storage(Need(node, tensor, box, made=True))
                 for node, box in self._owners[tensor]
                 if node == owner and covers(box, part)
             )
@@ -261,14 +235,14 @@ class Weaver:
             if boxes:
                 last = unit.group[-1]
                 box = boxes[last.out.tensor]
-                target = self._storage(Need(node, last.out.tensor, box, made=True))
+                target = self.storage(Need(node, last.out.tensor, box, made=True))
                 if len(unit.group) == 1:
-                    record = self._local(node, last, box, target, {})
-                    self.nodes[node].call(record, _counted(last, box, box), last.index)
+                    record = self.local(node, last, box, target, {})
+                    self.nodes[node].call(record, counted(last, box, box), last.index)
                 else:
                     self._fused(node, unit.group, boxes, target)
 
-    def _local(self, node: int, operation: Operation, box: Box, target: Storage, inside: Mapping[int, Storage]) -> int:
+    def local(self, node: int, operation: Operation, box: Box, target: Storage, inside: Mapping[int, Storage]) -> int:
         """The record of a call for a box; inputs come from `inside` a group, or from what was fetched."""
         sources = self._sources(node, operation, box, inside)
         return self.nodes[node].record(operation.local(box, target, sources))
@@ -276,7 +250,7 @@ class Weaver:
     def _sources(self, node: int, operation: Operation, box: Box, inside: Mapping[int, Storage]) -> list[Storage]:
         found = []
         for position, operand in enumerate(operation.inputs):
-            storage = inside.get(operand.tensor) or self._storage(self._need(node, operation, position, box))
+            storage = inside.get(operand.tensor) or self.storage(self.need(node, operation, position, box))
             found.append(self._seen(operation, position, storage))
         return found
 
@@ -285,16 +259,16 @@ class Weaver:
         last = group[-1]
         box = boxes[last.out.tensor]
         made = strips(group, range(box.r0, box.r1))
-        inside = self._buffers(node, group[:-1], boxes, made.kept, readers=group)
+        inside = self.buffers(node, group[:-1], boxes, made.kept, readers=group)
         inside[last.out.tensor] = target
-        records = {op.index: self._local(node, op, boxes[op.out.tensor], inside[op.out.tensor], inside) for op in group}
+        records = {op.index: self.local(node, op, boxes[op.out.tensor], inside[op.out.tensor], inside) for op in group}
         for strip in made.order:
             op = strip.operation
             whole = boxes[op.out.tensor]
             rows = Box(strip.first, strip.end, whole.c0, whole.c1)
-            self.nodes[node].call(records[op.index], _counted(op, whole, rows), op.index)
+            self.nodes[node].call(records[op.index], counted(op, whole, rows), op.index)
 
-    def _buffers(
+    def buffers(
         self,
         node: int,
         made: Sequence[Operation],
@@ -317,7 +291,7 @@ class Weaver:
     # -- partial sums ----------------------------------------------------------------------------------------------
 
     def _partial(self, unit: Partial) -> None:
-        summing = _Sums(self, unit)
+        summing = Sums(self, unit)
         count = len(self.nodes)
         for step in range(count):
             for node in range(count):
@@ -327,145 +301,3 @@ class Weaver:
         if not unit.rounds:
             self._exchange(summing.crossings([(n, m) for n in range(count) for m in range(count) if n != m]))
         summing.finish()
-
-
-class _Sums:
-    """One partial convolution: who sums what, where sums are kept, and who adds them up."""
-
-    def __init__(self, weaver: Weaver, unit: Partial) -> None:
-        self._weaver = weaver
-        self._unit = unit
-        convolution = unit.group[-1]
-        assert isinstance(convolution, Convolution)
-        self._convolution = convolution
-        view = convolution.out.view
-        self._view = View(view.rows, view.width, view.channels, 4)
-        self._strippers = [Stripper(unit.group) for _ in weaver.nodes]
-        self._records: list[dict[int, int]] = [{} for _ in weaver.nodes]
-        self._sources: list[Storage | None] = [None for _ in weaver.nodes]
-        self._own = [self._kept(node, span[1] - span[0]) for node, span in enumerate(unit.rows)]
-        self._sent: dict[tuple[int, int], Storage | None] = {}
-        self._summed: dict[tuple[int, int], int] = {}
-        self._started = {node for node, (first, end) in enumerate(unit.parts) if first < end}
-        assert all(node in self._started for node, (first, end) in enumerate(unit.rows) if first < end)
-        for node in sorted(self._started):
-            self._prepare(node)
-
-    def _kept(self, node: int, rows: int) -> Storage | None:
-        return self._weaver.nodes[node].storage(self._view, self._view.whole, rows) if rows else None
-
-    def _prepare(self, node: int) -> None:
-        """Line buffers and records of the calls before the convolution."""
-        unit, weaver = self._unit, self._weaver
-        boxes = weaver._boxes_of(unit, node)
-        before = unit.group[:-1]
-        kept = _kept_rows(unit.group, unit.rows, node)
-        inside = weaver._buffers(node, before, boxes, kept, readers=unit.group)
-        for operation in before:
-            tensor = operation.out.tensor
-            record = weaver._local(node, operation, boxes[tensor], inside[tensor], inside)
-            self._records[node][operation.index] = record
-        operand = self._convolution.inputs[0]
-        if operand.tensor in inside:
-            source = inside[operand.tensor]
-        else:
-            need = weaver._need(node, self._convolution, 0, self._view.whole).box
-            source = weaver._storage(Need(node, operand.tensor, Box(need.r0, need.r1, *unit.parts[node])))
-        self._sources[node] = source
-
-    def _target(self, node: int, owner: int) -> Storage:
-        """Where a node keeps its sums for an owner's rows."""
-        if node == owner:
-            own = self._own[node]
-            assert own is not None
-            return own
-        key = (node, -1 if self._unit.rounds else owner)
-        if key not in self._sent:
-            others = [r1 - r0 for other, (r0, r1) in enumerate(self._unit.rows) if other != node]
-            rows = max(others) if self._unit.rounds else self._unit.rows[owner][1] - self._unit.rows[owner][0]
-            self._sent[key] = self._kept(node, rows)
-        found = self._sent[key]
-        assert found is not None
-        return found
-
-    def compute(self, node: int, owner: int) -> None:
-        """A node's sums for an owner's rows, with all that has to be computed before."""
-        first, end = self._unit.rows[owner]
-        if node not in self._started or first == end:
-            return
-        weaver, target = self._weaver, self._target(node, owner)
-        key = (node, target.number)
-        source = self._sources[node]
-        assert source is not None
-        if key not in self._summed:
-            record = self._convolution.partial(self._view.whole, self._unit.parts[node], target, source)
-            self._summed[key] = weaver.nodes[node].record(record)
-        boxes = weaver._boxes_of(self._unit, node)
-        whole = len(self._unit.group) == 1
-        steps = [(first, end)] if whole else [(row, row + 1) for row in range(first, end)]
-        for a, b in steps:
-            for strip in self._strippers[node].rows(a, b):
-                op = strip.operation
-                if op is self._convolution:
-                    box = Box(strip.first, strip.end, 0, self._view.channels)
-                    weaver.nodes[node].call(self._summed[key], box, op.index)
-                    continue
-                held = boxes[op.out.tensor]
-                rows = Box(strip.first, strip.end, held.c0, held.c1)
-                weaver.nodes[node].call(self._records[node][op.index], _counted(op, held, rows), op.index)
-
-    def crossings(self, pairs: Sequence[tuple[int, int]]) -> list[Crossing]:
-        """Sums of each (node, owner) on their way to the owner. The first to come where none are is stored."""
-        found = []
-        for node, owner in pairs:
-            first, end = self._unit.rows[owner]
-            if node not in self._started or first == end or node == owner:
-                continue
-            target = self._own[owner]
-            assert target is not None
-            part = Box(first, end, 0, self._view.channels)
-            found.append(Crossing(node, self._target(node, owner), part, ((owner, target),), add=True))
-        return found
-
-    def finish(self) -> None:
-        """The owners' rows from their sums. Sums lie in a ring: where it ends a second record begins."""
-        r = self._convolution.record
-        assert isinstance(r, Conv)
-        for node, (first, end) in enumerate(self._unit.rows):
-            own = self._own[node]
-            if own is None:
-                continue
-            box = Box(first, end, 0, r.oc)
-            target = self._weaver._storage(Need(node, self._convolution.out.tensor, box, made=True))
-            for a, b in _segments(first, end, own.rows):
-                record = Finish(
-                    input=Act(own.number, a % own.rows * own.row_bytes),
-                    out=Act(target.number, (a - target.box.r0) * target.row_bytes),
-                    params=r.params, rows=b - a, width=r.ow, channels=r.oc, out_zp=r.out_zp, lo=r.lo, hi=r.hi,
-                )  # fmt: skip
-                at = self._weaver.nodes[node].record(record)
-                self._weaver.nodes[node].call(at, Box(0, b - a, 0, r.oc), self._convolution.index)
-
-
-def _kept_rows(group: Sequence[Operation], rows: Sequence[Span], node: int) -> Mapping[int, int]:
-    """How many rows of each tensor before the convolution are kept, in the order in which a node takes the owners."""
-    stripper = Stripper(group)
-    for step in range(len(rows)):
-        first, end = rows[(node + step) % len(rows)]
-        for row in range(first, end):
-            stripper.rows(row, row + 1)
-    return stripper.kept
-
-
-def _segments(first: int, end: int, ring: int) -> list[Span]:
-    """Rows [first, end) cut where they come back to the start of their ring."""
-    cut = -(-first // ring) * ring
-    return [(a, b) for a, b in ((first, min(cut, end)), (cut, end)) if a < b]
-
-
-def _counted(operation: Operation, whole: Box, box: Box) -> Box:
-    """A box, counted from the corner of `whole` in the rows of the operation's record."""
-    local = Box(box.r0 - whole.r0, box.r1 - whole.r0, box.c0 - whole.c0, box.c1 - whole.c0)
-    if isinstance(operation, Elementwise):
-        return operation.rows_of(local)
-    return local if operation.by_rows or operation.by_channels else operation.record.extent().whole()
