@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import random
 import struct
-from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
@@ -25,7 +24,6 @@ MOST_NODES = 16
 
 FaultKind = Literal["drop", "damage", "double", "reorder", "delay", "cut"]
 _LONGEST_DELAY = 60_000_000
-_HELD = 64
 
 
 @dataclass(frozen=True)
@@ -33,8 +31,9 @@ class Fault:
     """Something that goes wrong with frames, the same in every run.
 
     drop: the frame is gone. damage: one of its bits is turned over. double: it comes twice. reorder: it waits until
-    the next frame to the same node has gone, and follows it. delay: it comes `microseconds` later than it would, which
-    may be behind frames that left later. cut: all lines of `node`, in both directions, carry nothing.
+    the next frame to the same node has gone, which is not held back as well, and follows it. delay: it comes
+    `microseconds` later than it would, which may be behind frames that left later. cut: all lines of `node`, in both
+    directions, carry nothing.
 
     `source` and `node` say on which way: frames from `source` to `node`; None is any. Each frame to several nodes
     counts once for each of them. Of the frames on that way, since the fault was installed, those numbered `first` to
@@ -140,7 +139,7 @@ class Switch:
         self.nodes = nodes
         self.counts = tuple(Counts() for _ in range(nodes))
         self._faults: list[_Live] = []
-        self._held: tuple[deque[Delivery], ...] = tuple(deque() for _ in range(nodes))
+        self._held: tuple[list[Delivery], ...] = tuple([] for _ in range(nodes))
         for fault in faults:
             self.install(fault)
 
@@ -202,11 +201,8 @@ class Switch:
             return []
         made = [Delivery(node, frame, delay)] * min(copies, 16)
         waiting = self._held[node]
-        if held:
+        if held and not waiting:
             waiting.extend(made)
-            while len(waiting) > _HELD:
-                waiting.popleft()
-                count.dropped += 1
             return []
         made += waiting
         waiting.clear()

@@ -109,6 +109,10 @@ def test_reorder_lets_the_next_one_pass() -> None:
     assert sent(switch, 2) == [0, 1]
 
 
+def test_reorder_of_all_frames_swaps_pairs() -> None:
+    assert sent(Switch(2, [Fault("reorder")]), 7) == [1, 0, 3, 2, 5, 4]
+
+
 def test_delays_add_up() -> None:
     switch = Switch(2, [Fault("delay", microseconds=250), Fault("delay", first=1, microseconds=50)])
     assert [switch.route(0, frame(0, 1))[0].delay_us for _ in range(3)] == [250, 300, 300]
