@@ -65,7 +65,7 @@ def gone(pid: int) -> bool:
 
 def test_names() -> None:
     assert {"native", "riscv-virt", "rp2040"} <= set(hil.virtual.names())
-    with pytest.raises(UsageError, match="no virtual toaster"):
+    with pytest.raises(UsageError, match="no board is called 'toaster'"):
         hil.virtual.prepare("toaster")
 
 
