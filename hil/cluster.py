@@ -19,9 +19,19 @@ import numpy.typing as npt
 from hil.bench import Bench, Rack
 from hil.deployment import ClusterDeployment, Say, Tensors, silent
 from hil.dut import TYPES, Dut, check_identity, connected
-from hil.errors import DeviceHang, HilError, UsageError
-from hil.link import Memory
-from hil.link.messages import RunResult
+from hil.errors import (
+    DeviceError,
+    DeviceRefused,
+    HilError,
+    InfrastructureError,
+    LinkLost,
+    LinkTimeout,
+    NodeFailed,
+    NodeLost,
+    UsageError,
+)
+from hil.link import Link, Memory
+from hil.link.messages import RunResult, RunState
 from hil.model.graph import Tensor
 from hil.postmortem import End, explain
 
@@ -29,8 +39,9 @@ T = TypeVar("T")
 
 _WORDS = 3  # of a traced exchange: begin, end, waited, in microseconds
 _FRAME = 512 + 36  # bytes of a full frame: payload, header and checksum
-_GRACE = 20.0  # seconds that nodes get to end their runs once one of them failed
-_BACK = 10.0  # seconds that a node gets to come back
+_GRACE = 2.0  # seconds that nodes get, beside their patience, to end their runs once one of them failed
+_BACK = 3.0  # seconds that a node gets to come back, beside the time-outs of asking it
+_TRIES = 2
 
 
 @dataclass(frozen=True)
@@ -102,10 +113,13 @@ class Cluster:
         Raises `NodeFailed`, `NodeLost` or `WireFailed`, with node, step and cause.
         """
         self._check(inputs)
-        self._each(lambda node: self._load(node, inputs))
+        self._each(lambda node: self._load(node, inputs), "while its inputs were written")
         if armed is not None:
             armed()
         results = self._run(repeat)
+        return self._outcome(results)
+
+    def _outcome(self, results: Sequence[RunResult]) -> ClusterInference:
         first = self.duts[0]
         graph = self.deployment.graph
         spans = first.deployment.plan.program.outputs
@@ -124,7 +138,8 @@ class Cluster:
         spans = program.exchanges()
         if program.trace_at is None or not spans:
             return ()
-        data = self.duts[node].link.read(program.trace_at, 4 * _WORDS * len(spans))
+        with self._named(node, "while its trace was read"):
+            data = self.duts[node].link.read(program.trace_at, 4 * _WORDS * len(spans))
         words = np.frombuffer(data, "<u4").reshape(-1, _WORDS)
         return tuple(
             ExchangeTime(first, end, *(int(word) for word in row))
@@ -143,22 +158,23 @@ class Cluster:
 
     def paint(self, pattern: int) -> None:
         """Fill arenas and unused stacks of all nodes with `pattern`."""
-        self._each(lambda node: self.duts[node].paint(pattern))
+        self._each(lambda node: self.duts[node].paint(pattern), "while its memory was painted")
 
     def memory(self) -> tuple[Memory, ...]:
         """Each node's static bytes, and high-water marks since `paint`."""
-        return self._each(lambda node: self.duts[node].memory())
+        return self._each(lambda node: self.duts[node].memory(), "while its memory was looked at")
 
     @property
     def patience_us(self) -> int:
-        """Device time without a byte after which a node gives up: long enough for a peer at half its speed."""
-        return round(250_000 + 2 * self.deployment.split.timing.total_us)
+        """Device time without progress after which a node gives up: enough for a peer at half its speed, and for
+        asking many times over a line that is bad."""
+        return round(max(250_000 + 2 * self.deployment.split.timing.total_us, 32 * self.retry_us))
 
     @property
     def retry_us(self) -> int:
-        """Device time without a byte after which a node asks again: several frames there and back."""
+        """Device time without progress after which a node first asks again: a few frames there and back."""
         wire = self.deployment.split.wire
-        return round(4_000 + 16 * (2 * _FRAME * wire.byte_us + wire.delay_us))
+        return round(2_000 + 6 * (2 * _FRAME * wire.byte_us + wire.delay_us))
 
     def run_limit(self, repeat: int = 1) -> float:
         """Seconds after which a run counts as a hang: generous, since virtual boards are slow."""
@@ -195,36 +211,44 @@ class Cluster:
                 ends[node].error = error
                 break
         else:
-            self._wait(ends, deadline)
+            self._wait(ends, run, deadline)
         if all(end.good for end in ends.values()):
             return [end.result for end in ends.values() if end.result is not None]
         raise self._failed(ends)
 
-    def _wait(self, ends: dict[int, End], deadline: float) -> None:
-        """Look at the nodes in turn until all are done, one failed and the others had their time, or the deadline."""
-        waiting = list(ends)
+    def _wait(self, ends: dict[int, End], run: int, deadline: float) -> None:
+        """Look at the nodes in turn until all are done, or had their time after one failed or node 0 was done."""
+        waiting, begun = list(ends), time.monotonic()
         while waiting and (now := time.monotonic()) < deadline:
             for node in waiting:
                 try:
                     ends[node].result = self.duts[node].link.poll_run(_LOOK)
                 except HilError as error:
                     ends[node].error = error
-            if any(ends[node].bad for node in waiting):
-                deadline = min(deadline, now + _GRACE)
+            if any(ends[node].bad or (node == 0 and ends[node].good) for node in waiting):
+                # Who waits for the start of a run that never comes, or has forgotten it, would wait for ever.
+                deadline = min(deadline, now + max(_GRACE + 4e-6 * self.patience_us, 2 * (now - begun)))
             waiting = [node for node in waiting if not ends[node].over]
-        ends |= {end.node: end for end in self._pool.map(self._last_word, waiting)}
+        ends |= {end.node: end for end in self._pool.map(lambda node: self._last_word(node, run), waiting)}
 
-    def _last_word(self, node: int) -> End:
+    def _last_word(self, node: int, run: int) -> End:
         """How it stands with a node that should have ended long ago."""
+        link = self.duts[node].link
         try:
-            return End(node, result=self.duts[node].link.end_run(limit=0))
-        except DeviceHang:
+            with _brief(link):
+                found = link.status()
+        except LinkTimeout:
             return End(node, late=True)
         except HilError as error:
             return End(node, error=error)
+        if found.state is RunState.FINISHED and found.run == run:
+            return End(node, result=found)
+        if found.state is RunState.RUNNING:
+            return End(node, late=True, waits=True)
+        return End(node, error=DeviceRefused("it knows nothing of the run: it restarted, or was never told"))
 
     def _failed(self, ends: dict[int, End]) -> HilError:
-        for end, back in zip(ends.values(), self._each(self._back), strict=True):
+        for end, back in zip(ends.values(), self._each(self._back, "after the run"), strict=True):
             end.back = back
         self.lost = tuple(end.node for end in ends.values() if not end.back)
         return explain(self.deployment, [dut.place for dut in self.duts], list(ends.values()), self.patience_us)
@@ -233,21 +257,47 @@ class Cluster:
         """Ask a node back from whatever it does. False: it is gone, or deaf."""
         dut = self.duts[node]
         try:
-            check_identity(dut.deployment, dut.station, dut.link.abort(limit=_BACK))
+            with _brief(dut.link):
+                check_identity(dut.deployment, dut.station, dut.link.abort(limit=_BACK))
         except HilError:
             return False
         return True
 
-    def _each(self, do: Callable[[int], T]) -> tuple[T, ...]:
+    @contextmanager
+    def _named(self, node: int, when: str) -> Iterator[None]:
+        """An error of one node, named; it is lost then."""
+        try:
+            yield
+        except (InfrastructureError, DeviceError) as error:
+            self.lost = (*self.lost, node)
+            kind = NodeLost if isinstance(error, LinkLost) else NodeFailed
+            raise kind(f"node {node} ({self.duts[node].place}), at no step, {when}: {error.message}") from error
+
+    def _each(self, do: Callable[[int], T], when: str) -> tuple[T, ...]:
         """Do something with every node: side by side, but where time is counted one after the other.
 
         There what comes first must not depend on this machine's threads, or no run would take the same time again.
         """
+
+        def one(node: int) -> T:
+            with self._named(node, when):
+                return do(node)
+
         nodes = range(len(self.duts))
-        return tuple(map(do, nodes) if self.counted else self._pool.map(do, nodes))
+        return tuple(map(one, nodes) if self.counted else self._pool.map(one, nodes))
 
 
 _LOOK = 0.02  # seconds to look at one node before it is the next one's turn
+
+
+@contextmanager
+def _brief(link: Link) -> Iterator[None]:
+    """Ask less often than usual: whom this is asked has been silent for long."""
+    usual, link.tries = link.tries, _TRIES
+    try:
+        yield
+    finally:
+        link.tries = usual
 
 
 def counted(deployment: ClusterDeployment, rack: Rack) -> bool:

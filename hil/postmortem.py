@@ -24,6 +24,8 @@ class End:
     error: HilError | None = None
     late: bool = False
     """It had not ended when there was no more time."""
+    waits: bool = False
+    """It is late because it waits for others: it said so."""
     back: bool = True
     """It answered afterwards, as the board that it was."""
 
@@ -78,8 +80,10 @@ def _of_wires(report: _Report, ends: Sequence[End]) -> HilError:
     silent = [end for end in ends if end.waited_in_vain]
     for end in silent:
         peer = next((e for e in ends if end.result is not None and e.node == end.result.peer), None)
-        if peer is not None and not peer.waited_in_vain and not peer.good:
+        if peer is not None and peer.late and not peer.waits:
             return NodeFailed(report.about(peer, "was not ready when others had waited their time"))
+    if not silent and (deaf := [end for end in ends if end.waits]):
+        return WireFailed(report.about(deaf[0], "waited for a run that never came to it"), hint=_WIRES)
     if silent:
         return WireFailed(report.about(silent[0], f"nothing came from {report.peer(silent[0])}"), hint=_WIRES)
     for end in ends:
@@ -115,6 +119,8 @@ class _Report:
         return f"node {end.result.peer} for {self._patience_us / 1000:g} ms"
 
     def _step(self, end: End) -> str:
+        if end.waits:
+            return "step unknown, in an exchange or before the first step"
         if end.result is not None:
             return step_text(self._deployment.nodes[end.node].plan, end.result.step)
         # It cannot say itself: the first exchange in which another waited for it is as far as it came.

@@ -38,10 +38,8 @@ def cluster_profile_view(record: Mapping[str, Any]) -> list[RenderableType]:
     if "throughput" in record:
         many = record["throughput"]
         rows.insert(5, ("throughput", f"{many['per_second']:.2f} inferences a second, {many['inferences']} in a row"))
-    title = (
-        f"{model['name']} on {record['nodes']} x {record['board']} ({_bench(record)}), {record['cores']} core, "
-        f"{record['link']}"
-    )
+    boards = record["board"] if "," in record["board"] else f"{record['nodes']} x {record['board']}"
+    title = f"{model['name']} on {boards} ({_bench(record)}), {record['cores']} core, {record['link']}"
     nodes = [
         (
             str(node["node"]), node["board"], short(node["memory"]["ram_peak"]), short(node["memory"]["flash"]),

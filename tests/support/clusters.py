@@ -17,7 +17,7 @@ from hil.bench import Source
 from hil.cluster import Cluster, ClusterInference, NodeTime
 from hil.deployment import ClusterDeployment, Deployment, Planned, PlannedCluster, Say, Tensors, silent
 from hil.dut import Dut
-from hil.errors import DeviceHang, HilError, LinkTimeout
+from hil.errors import HilError, LinkTimeout
 from hil.link import Hello, Memory, RunResult, RunState, StackUse
 from hil.model import tflite
 from hil.plan import split as several
@@ -65,8 +65,11 @@ class FakeLink:
         self.node, self.ends = node, ends
         self.arena = np.zeros(max(1, node.plan.arena_bytes), np.uint8)
         self.asked: list[tuple[str, Any]] = []
+        self.tries = 4
         self.back: Hello | HilError = hello(node)
         self.refuses: HilError | None = None
+        self.late: RunResult | HilError = LinkTimeout("no answer to STATUS")
+        """What STATUS says of a run that does not end."""
 
     def begin_run(self, *, run: int, repeat: int = 1, patience_us: int, retry_us: int) -> None:
         self.asked.append(("begin", (run, repeat)))
@@ -80,12 +83,11 @@ class FakeLink:
             raise self.ends
         return self.ends
 
-    def end_run(self, *, limit: float) -> RunResult:
-        self.asked.append(("end", limit))
-        if self.ends is None:
-            raise DeviceHang("it waits for its peers")
-        assert isinstance(self.ends, HilError)
-        raise self.ends
+    def status(self) -> RunResult:
+        self.asked.append(("status", None))
+        if isinstance(self.late, HilError):
+            raise self.late
+        return self.late
 
     def abort(self, *, limit: float) -> Hello:
         assert limit > 0

@@ -8,8 +8,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hil.errors import DeviceFault, DeviceRefused, HilError, LinkLost, NodeFailed, NodeLost, UsageError, WireFailed
-from hil.link import RunResult
+from hil.errors import (
+    DeviceFault,
+    DeviceRefused,
+    HilError,
+    LinkLost,
+    LinkTimeout,
+    NodeFailed,
+    NodeLost,
+    UsageError,
+    WireFailed,
+)
+from hil.link import RunResult, RunState
 from hil.model import inputs as input_sets
 from tests.support.clusters import SILENT, FakeLink, deployed_cluster, finished, hello, linked, planned_cluster
 from tests.support.fakes import tiny_model
@@ -135,6 +145,42 @@ def test_a_slow_node_is_named_when_others_gave_up() -> None:
     assert lost == ()
     assert "node 1 (fake board 1)" in error.message
     assert "not ready" in error.message
+
+
+def test_a_node_that_never_heard_of_the_run_has_a_wire_that_failed() -> None:
+    with linked([finished(TIMEOUT, 0, 1), None, OK], DEPLOYMENT) as cluster:
+        cluster.run_limit = lambda _repeat=1: 0.05  # type: ignore[method-assign]
+        link = cluster.duts[1].link
+        assert isinstance(link, FakeLink)
+        link.late = RunResult(RunState.RUNNING, 1, 0, 0, 0, 0)
+        with pytest.raises(WireFailed, match=r"node 0 .*nothing came from node 1"):
+            cluster.infer(VALUES)
+        first = cluster.duts[0].link
+        assert isinstance(first, FakeLink)
+        first.ends = OK
+        with pytest.raises(WireFailed, match=r"node 1 .*never came to it"):
+            cluster.infer(VALUES)
+        assert cluster.usable
+
+
+def test_who_forgot_the_run_restarted() -> None:
+    with linked([OK, None, OK], DEPLOYMENT) as cluster:
+        cluster.run_limit = lambda _repeat=1: 0.05  # type: ignore[method-assign]
+        link = cluster.duts[1].link
+        assert isinstance(link, FakeLink)
+        link.late = RunResult(RunState.NEVER_RAN, 0, 0, 0, 0, 0)
+        with pytest.raises(NodeFailed, match=r"node 1 .*restarted"):
+            cluster.infer(VALUES)
+        link.late = replace(finished(), run=2)
+        cluster.infer(VALUES)
+
+
+def test_an_error_outside_of_runs_names_the_node_too() -> None:
+    with linked([OK, OK, OK], DEPLOYMENT) as cluster:
+        cluster.duts[1].link.write = lambda *_: (_ for _ in ()).throw(LinkTimeout("no answer"))  # type: ignore[method-assign]
+        with pytest.raises(NodeFailed, match=r"^node 1 \(fake board 1\), at no step, while its inputs were written"):
+            cluster.infer(VALUES)
+        assert (cluster.lost, cluster.usable) == ((1,), False)
 
 
 def test_nodes_that_never_end_are_stopped_at_the_limit() -> None:
