@@ -12,7 +12,7 @@ from hil.link.switch import Fault
 from hil.paths import FIRMWARE
 from hil.virtual.chip.cluster import PS_PER_US, Cluster
 from hil.wire import wire
-from tests.support.virtual_programs import Rp2040, compiled, flashed, words
+from tests.support.virtual_programs import DONE, Rp2040, built, compiled, flashed, words
 
 OPENED, SENT, SEND_CYCLES, POLLS, RECEIVED, BYTES, SUM, RECEIVE_CYCLES, NOTHING_CYCLES, LAST_US = range(10)
 LARGEST, SMALLEST = 137, 9  # words of frames: 548 bytes and 36
@@ -233,3 +233,16 @@ def test_a_board_that_was_off_goes_on() -> None:
     net.run(5_000)
     assert net.words(1)[OPENED] == 1
     assert net.words(1)[SUM] == summed([(SMALLEST, 0, ALONE[1])])
+
+
+def test_the_bus_in_loopback() -> None:
+    board = Rp2040(built("spi"))
+    board.run(1 << 20)
+    empty, one, eight, full, raised, *came, cleared, drained, done = words(board, 17)
+    assert done == DONE
+    assert one == pytest.approx(8_000, abs=60)
+    assert eight == pytest.approx(64_000, abs=200)
+    assert (empty, full, drained) == (0b00011, 0b01111, 0b00011)
+    assert (raised, cleared) == (0b1101, 0b1000)
+    assert came == [0xA0, *range(0xA0, 0xA7), 0], "words are cut to 8 bits; the ninth came to a full FIFO"
+    assert [note for note in board.notes() if "mode 3" in note]
