@@ -68,6 +68,27 @@ class _Picture:
         self.w.operator("DEPTHWISE_CONV_2D", [self.at, *weights], [out], padding=padding, stride=(stride, stride))
         self.at = out
 
+    def padded(self) -> None:
+        """A PAD, and a window that starts in it."""
+        draw = self.draw
+        edges = draw.integers(0, 3, 4)
+        before = self.at
+        rows, columns = self.rows, self.columns
+        zero = int(draw.integers(-5, 6))
+        even = self.w.activation(f"e{self.count}", self.w_shape(before), scale=0.05, zero_point=zero)
+        self.w.operator("QUANTIZE", [before], [even])
+        table = np.array([[0, 0], edges[:2], edges[2:], [0, 0]], np.int32)
+        self.rows, self.columns = rows + int(edges[:2].sum()), columns + int(edges[2:].sum())
+        wide = self.w.activation(
+            f"d{self.count}", (1, self.rows, self.columns, self.channels), scale=0.05, zero_point=zero
+        )
+        self.w.operator("PAD", [even, self.w.constant(f"z{self.count}", table)], [wide])
+        self.at = wide
+        if draw.integers(2):
+            self.depthwise()
+        else:
+            self.conv(int(draw.integers(1, 9)))
+
     def pool(self) -> None:
         padding, size, stride = self.window()
         kind = "MAX_POOL_2D" if self.draw.integers(2) else "AVERAGE_POOL_2D"
@@ -146,7 +167,7 @@ def picture(seed: int) -> bytes:
     for _ in range(int(model.draw.integers(1, 7))):
         if min(model.rows, model.columns) < 2:
             break
-        match int(model.draw.integers(0, 8)):
+        match int(model.draw.integers(0, 9)):
             case 0 | 1:
                 model.conv(int(model.draw.integers(1, 13)))
             case 2:
@@ -157,6 +178,8 @@ def picture(seed: int) -> bytes:
                 model.table()
             case 5:
                 model.branches()
+            case 6:
+                model.padded()
             case _:
                 model.residual()
     if model.count == 1 or model.draw.integers(3):

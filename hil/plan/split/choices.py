@@ -63,6 +63,8 @@ class Choices:
             return
         if self._fusible(group):
             yield (self.rows(group),)
+        if atomic and len(group) > 1 and any(op.by_rows for op in group):
+            yield tuple(self.rows([op]) if op.by_rows else on_one([op], 0, self._count) for op in group)
         if atomic and all(op.by_channels for op in group):
             yield tuple(self.channels(op) for op in group)
         yield from self._partials(group)

@@ -11,7 +11,7 @@ from hil.plan.planner import plan as plan_one
 from hil.plan.records import Box
 from hil.plan.split.estimate import Target
 from hil.plan.split.geometry import intersection
-from hil.plan.split.operations import views_of
+from hil.plan.split.recognise import views_of
 from hil.plan.split.search import Found, Search, latency, traffic
 from hil.plan.split.splitter import Laid, Model, Node, Objective, Split, count_of, divisible, finished, lay, programs
 from hil.plan.split.stages import stages

@@ -8,8 +8,8 @@ from functools import lru_cache
 
 from hil.board import Board
 from hil.plan.records import Box
-from hil.plan.split.geometry import View, covers, hull, intersection
-from hil.plan.split.operations import Convolution, Elementwise, Operation
+from hil.plan.split.geometry import Storage, View, covers, hull, intersection
+from hil.plan.split.operations import Convolution, Elementwise, Joined, Operation, counted
 from hil.plan.split.strips import Stripper, boxes_for
 from hil.plan.split.units import Boxes, Partial, Unit
 from hil.plan.tiles import cycles
@@ -75,11 +75,11 @@ class Estimator:
 
     def _cost_of(self, operation: int, board: int, box: Box) -> float:
         """Cycles of a box of a call on one core."""
-        found = self._operations[operation]
-        counted = found.rows_of(box) if isinstance(found, Elementwise) else box
-        if not (found.by_rows or found.by_channels):
-            counted = found.record.extent().whole()
-        return cycles(found.record, self.targets[board].board, counted)
+        found, target = self._operations[operation], self.targets[board].board
+        if isinstance(found, Joined):
+            out, *sources = (Storage(0, o.view, o.view.whole, o.view.rows) for o in (found.out, *found.inputs))
+            return sum(cycles(record, target, record.extent().whole()) for record in found.locals(box, out, sources))
+        return cycles(found.record, target, counted(found, Box(0, 0, 0, 0), box, found.record))
 
     def cost(self, operation: Operation, node: int, box: Box, strips: int = 1) -> float:
         """Microseconds of a box of a call, in `strips` steps, with the cores of the node."""

@@ -5,15 +5,13 @@ A call that is not understood here is *whole*: one node computes all of it from 
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
 
-from hil.model.graph import Graph
-from hil.plan.kernels import Add, Conv, ConvPartial, Depthwise, Lookup, Mean, Mul, PoolAverage, PoolMax
+from hil.plan.kernels import Add, Conv, ConvPartial, Copy, Depthwise, Lookup, Mean, Mul, PoolAverage, PoolMax
 from hil.plan.kernels.channels import Channel
 from hil.plan.lower import Job
 from hil.plan.records import Act, Blob, Box, Record, Ref
@@ -73,6 +71,10 @@ class Operation:
         places = dict(zip((*self.fields, record.OUTPUT), (*inputs, out), strict=True))
         moved = {field: Act(s.number, getattr(record, field).offset) for field, s in places.items()}
         return _changed(record, **moved)
+
+    def locals(self, box: Box, out: Storage, inputs: Sequence[Storage]) -> list[Record]:
+        """The records that together compute `box`: one, of most calls."""
+        return [self.local(box, out, inputs)]
 
     def constants(self, box: Box) -> int:  # noqa: ARG002
         """Bytes of weights and tables that a node needs for `box`, roughly."""
@@ -292,88 +294,42 @@ class MeanOfPicture(Operation):
         )  # fmt: skip
 
 
-def operations(graph: Graph, jobs: Sequence[Job], names: Mapping[int, int]) -> list[Operation]:
-    """Every kernel call with what it can be divided by. `names`: the tensor that owns another one's bytes."""
-    written: dict[int, int] = {}
-    for job in jobs:
-        assert isinstance(job.record.target, Act)
-        root = names.get(job.record.target.tensor, job.record.target.tensor)
-        written[root] = written.get(root, 0) + 1
-    found = [_operation(graph, index, job, names, written) for index, job in enumerate(jobs)]
-    views = views_of(graph, found)
-    return [replace(op, reshaped=any(o.view != views[o.tensor] for o in op.inputs)) for op in found]
+class Joined(Operation):
+    """Pictures put together along their channels, of each input some channels of the output."""
+
+    BY_ROWS: ClassVar[bool] = True
+
+    def needs(self, box: Box) -> tuple[Box, ...]:
+        return tuple(Box(box.r0, box.r1, 0, operand.view.channels) for operand in self.inputs)
+
+    def locals(self, box: Box, out: Storage, inputs: Sequence[Storage]) -> list[Record]:
+        made: list[Record] = []
+        first = 0
+        for operand, source in zip(self.inputs, inputs, strict=True):
+            channels = operand.view.channels
+            made.append(copied(Box(box.r0, box.r1, 0, channels), source, out, first))
+            first += channels
+        return made
 
 
-def _operation(graph: Graph, index: int, job: Job, names: Mapping[int, int], written: Mapping[int, int]) -> Operation:
-    record = job.record
-    fields = tuple(name for name, ref in record.refs().items() if name != record.OUTPUT and isinstance(ref, Act))
-
-    def root(ref: Ref) -> int:
-        assert isinstance(ref, Act)
-        return names.get(ref.tensor, ref.tensor)
-
-    def made(kind: type[Operation], out: View, *views: View) -> Operation:
-        inputs = tuple(Operand(root(getattr(record, field)), v) for field, v in zip(fields, views, strict=True))
-        return kind(index, job, Operand(root(record.target), out), fields, inputs, reshaped=False)
-
-    refs = [getattr(record, name) for name in fields] + [record.target]
-    plain = all(not ref.offset for ref in refs) and written[root(record.target)] == 1
-    if plain and isinstance(record, Conv) and record.batch == 1 and len(fields) == 1:
-        kind = Convolution if record.groups == 1 and record.weight_zp == 0 else RowConvolution
-        return made(kind, View(record.oh, record.ow, record.oc), View(record.ih, record.iw, record.ic))
-    if plain and isinstance(record, Depthwise) and record.batch == 1 and len(fields) == 1:
-        return made(DepthwiseConvolution, View(record.oh, record.ow, record.oc), View(record.ih, record.iw, record.ic))
-    if plain and isinstance(record, Pool) and record.batch == 1 and len(fields) == 1:
-        return made(
-            Pooling,
-            View(record.oh, record.ow, record.channels), View(record.ih, record.iw, record.channels),
-        )  # fmt: skip
-    view = _picture(graph.tensors[refs[-1].tensor].shape)
-    same = all(graph.tensors[ref.tensor].shape == graph.tensors[refs[-1].tensor].shape for ref in refs)
-    if plain and same and view is not None and isinstance(record, Pair) and len(fields) == 2:
-        return made(Elementwise, view, view, view)
-    if plain and same and view is not None and isinstance(record, Lookup) and len(fields) == 1:
-        return made(Elementwise, view, view)
-    if plain and isinstance(record, Mean) and len(fields) == 1:
-        source = _picture(graph.tensors[refs[0].tensor].shape)
-        over = math.prod(record.reduced) * record.run_length
-        if (
-            source is not None
-            and over == source.rows * source.width
-            and record.channels == source.channels
-            and record.channel_stride == 1
-            and math.prod(record.dims) * record.width == 1
-        ):
-            return made(MeanOfPicture, View(1, 1, record.channels), source)
-    sizes = [View(1, 1, graph.tensors[root(ref)].bytes) for ref in refs]
-    return made(Operation, sizes[-1], *sizes[:-1])
+def copied(part: Box, source: Storage, target: Storage, to: int) -> Copy:
+    """A record that copies `part` of a source; its first channel becomes channel `to` of the target's tensor."""
+    view = source.view
+    start = (part.r0 - source.box.r0) * source.row_bytes + (part.c0 - source.box.c0) * view.size
+    place = (part.r0 - target.box.r0) * target.row_bytes + (to - target.box.c0) * view.size
+    dims = (part.r1 - part.r0, 1, 1, 1, view.width, (part.c1 - part.c0) * view.size)
+    return Copy(
+        input=Act(source.number), out=Act(target.number, place), unit=1, start=start, dims=dims,
+        in_strides=(source.row_bytes, 0, 0, 0, source.channels * view.size, 1),
+        out_strides=(target.row_bytes, 0, 0, 0, target.channels * view.size, 1),
+    )  # fmt: skip
 
 
-def _picture(shape: tuple[int, ...]) -> View | None:
-    """An int8 tensor's shape as one picture; None where it is not one."""
-    lead = math.prod(shape[:-3])
-    if not shape or lead != 1:
-        return None
-    height, width, channels = (1,) * (3 - len(shape[-3:])) + tuple(shape[-3:])
-    return View(height, width, channels)
-
-
-def views_of(graph: Graph, operations: Sequence[Operation]) -> dict[int, View]:
-    """How each tensor's bytes are seen: by the call that writes it; an input, by its readers if they agree."""
-    views = {operation.out.tensor: operation.out.view for operation in operations}
-    read: dict[int, set[View]] = {}
-    for operation in operations:
-        for operand in operation.inputs:
-            read.setdefault(operand.tensor, set()).add(operand.view)
-    for tensor in graph.inputs:
-        seen = read.get(tensor, set())
-        views[tensor] = next(iter(seen)) if len(seen) == 1 else View(1, 1, graph.tensors[tensor].bytes)
-    return views
-
-
-def counted(operation: Operation, whole: Box, box: Box) -> Box:
-    """A box, counted from the corner of `whole` in the rows of the operation's record."""
+def counted(operation: Operation, whole: Box, box: Box, record: Record) -> Box:
+    """A box, counted from the corner of `whole` in the rows and channels of one of the operation's records."""
     local = Box(box.r0 - whole.r0, box.r1 - whole.r0, box.c0 - whole.c0, box.c1 - whole.c0)
+    if isinstance(operation, Joined):
+        return Box(local.r0, local.r1, 0, record.extent().channels)
     if isinstance(operation, Elementwise):
         return operation.rows_of(local)
-    return local if operation.by_rows or operation.by_channels else operation.record.extent().whole()
+    return local if operation.by_rows or operation.by_channels else record.extent().whole()

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from hil.model.graph import Graph
 from hil.plan.split.choices import LONGEST, Choices, cuts
 from hil.plan.split.estimate import Estimate, Estimator, Owners, Target
-from hil.plan.split.operations import Operation, views_of
+from hil.plan.split.operations import Operation
+from hil.plan.split.recognise import views_of
 from hil.plan.split.units import Unit
 from hil.wire import Wire
 

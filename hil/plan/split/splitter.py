@@ -20,7 +20,9 @@ from hil.plan.split.compose import Composed, compose
 from hil.plan.split.geometry import Storage
 from hil.plan.split.nodes import Call
 from hil.plan.split.nodes import Node as Actions
-from hil.plan.split.operations import Operation, operations
+from hil.plan.split.operations import Operation
+from hil.plan.split.pads import without_pads
+from hil.plan.split.recognise import operations
 from hil.plan.split.timing import Timing, predict
 from hil.plan.split.units import Unit
 from hil.plan.split.weave import Weaver
@@ -94,7 +96,7 @@ def divisible(graph: Graph) -> Model:
         return Blob(constants[ref.tensor][ref.offset :]) if isinstance(ref, Act) and ref.tensor in constants else ref
 
     jobs = [Job(job.operator, job.record.placed(known)) for job in lowered.jobs]
-    return Model(graph, tuple(operations(graph, jobs, names)), names)
+    return Model(graph, tuple(operations(graph, without_pads(graph, jobs, names), names)), names)
 
 
 @dataclass(frozen=True)

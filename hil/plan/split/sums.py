@@ -9,7 +9,7 @@ from hil.plan.kernels import Conv, Finish
 from hil.plan.records import Act, Box
 from hil.plan.split.geometry import Storage, View
 from hil.plan.split.needs import Crossing, Need
-from hil.plan.split.operations import Convolution, Operation, counted
+from hil.plan.split.operations import Convolution, Operation
 from hil.plan.split.strips import Stripper
 from hil.plan.split.units import Partial, Span
 
@@ -29,7 +29,7 @@ class Sums:
         view = convolution.out.view
         self._view = View(view.rows, view.width, view.channels, 4)
         self._strippers = [Stripper(unit.group) for _ in weaver.nodes]
-        self._records: list[dict[int, int]] = [{} for _ in weaver.nodes]
+        self._records: list[dict[int, list[int]]] = [{} for _ in weaver.nodes]
         self._sources: list[Storage | None] = [None for _ in weaver.nodes]
         self._own = [self._kept(node, span[1] - span[0]) for node, span in enumerate(unit.rows)]
         self._sent: dict[tuple[int, int], Storage | None] = {}
@@ -100,7 +100,7 @@ class Sums:
                     continue
                 held = boxes[op.out.tensor]
                 rows = Box(strip.first, strip.end, held.c0, held.c1)
-                weaver.nodes[node].call(self._records[node][op.index], counted(op, held, rows), op.index)
+                weaver.run(node, op, self._records[node][op.index], held, rows)
 
     def crossings(self, pairs: Sequence[tuple[int, int]]) -> list[Crossing]:
         """Sums of each (node, owner) on their way to the owner. The first to come where none are is stored."""

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from hil.model.graph import Graph
-from hil.plan.kernels import Copy
-from hil.plan.records import RANK, Act, Box
+from hil.plan.records import Box
 from hil.plan.split.geometry import Storage, covers, hull, intersection
 from hil.plan.split.needs import Crossing, Key, Need
 from hil.plan.split.nodes import Node
-from hil.plan.split.operations import Operation, counted, views_of
+from hil.plan.split.operations import Operation, copied, counted
+from hil.plan.split.recognise import views_of
 from hil.plan.split.strips import boxes_for, strips
 from hil.plan.split.sums import Sums
 from hil.plan.split.units import Boxes, Partial, Unit
@@ -188,20 +188,9 @@ class Weaver:
 
     def _copy(self, node: int, source: Storage, target: Storage, part: Box) -> None:
         """Move what a node has itself into a storage with other channels."""
-        view, rows = source.view, part.r1 - part.r0
-        sides = []
-        for storage in (source, target):
-            at = (part.r0 - storage.box.r0) * storage.row_bytes + (part.c0 - storage.box.c0) * view.size
-            sides.append((at, storage.row_bytes, storage.channels * view.size))
-        (start, in_row, in_pixel), (to, out_row, out_pixel) = sides
-        dims = (rows, 1, 1, 1, view.width, (part.c1 - part.c0) * view.size)
-        record = Copy(
-            input=Act(source.number), out=Act(target.number, to), unit=1, start=start, dims=dims,
-            in_strides=(in_row, 0, 0, 0, in_pixel, 1), out_strides=(out_row, 0, 0, 0, out_pixel, 1),
-        )  # fmt: skip
-        assert len(dims) == RANK
+        record = copied(part, source, target, part.c0)
         at = self.nodes[node].record(record)
-        self.nodes[node].call(at, Box(0, rows, 0, dims[-1]), -1)
+        self.nodes[node].call(at, record.extent().whole(), -1)
 
     def _exchange(self, crossings: Sequence[Crossing]) -> None:
         """One exchange of all nodes that have a part in it."""
@@ -237,15 +226,22 @@ class Weaver:
                 box = boxes[last.out.tensor]
                 target = self.storage(Need(node, last.out.tensor, box, made=True))
                 if len(unit.group) == 1:
-                    record = self.local(node, last, box, target, {})
-                    self.nodes[node].call(record, counted(last, box, box), last.index)
+                    self.run(node, last, self.local(node, last, box, target, {}), box, box)
                 else:
                     self._fused(node, unit.group, boxes, target)
 
-    def local(self, node: int, operation: Operation, box: Box, target: Storage, inside: Mapping[int, Storage]) -> int:
-        """The record of a call for a box; inputs come from `inside` a group, or from what was fetched."""
+    def local(
+        self, node: int, operation: Operation, box: Box, target: Storage, inside: Mapping[int, Storage]
+    ) -> list[int]:
+        """The records that compute a box; inputs come from `inside` a group, or from what was fetched."""
         sources = self._sources(node, operation, box, inside)
-        return self.nodes[node].record(operation.local(box, target, sources))
+        return [self.nodes[node].record(record) for record in operation.locals(box, target, sources)]
+
+    def run(self, node: int, operation: Operation, records: Sequence[int], whole: Box, box: Box) -> None:
+        """Compute `box` by records that were made for `whole`."""
+        at = self.nodes[node]
+        for record in records:
+            at.call(record, counted(operation, whole, box, at.records[record]), operation.index)
 
     def _sources(self, node: int, operation: Operation, box: Box, inside: Mapping[int, Storage]) -> list[Storage]:
         found = []
@@ -266,7 +262,7 @@ class Weaver:
             op = strip.operation
             whole = boxes[op.out.tensor]
             rows = Box(strip.first, strip.end, whole.c0, whole.c1)
-            self.nodes[node].call(records[op.index], counted(op, whole, rows), op.index)
+            self.run(node, op, records[op.index], whole, rows)
 
     def buffers(
         self,
