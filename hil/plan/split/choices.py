@@ -70,10 +70,12 @@ class Choices:
         yield from self._partials(group)
 
     def _fusible(self, group: Sequence[Operation]) -> bool:
-        """Whether the group can be computed row by row: calls of one row are no rows."""
+        """Whether the group can be computed row by row, each call for those behind it: calls of one row are no rows."""
+        read = {operand.tensor for op in group for operand in op.inputs}
         return (
             len(group) <= LONGEST
             and all(op.by_rows for op in group)
+            and all(op.out.tensor in read for op in group[:-1])
             and (len(group) == 1 or group[-1].out.view.rows > 1)
         )
 
