@@ -128,9 +128,8 @@ class Cluster:
             _array(first.link.read(span.offset, span.bytes), tensor)
             for span, tensor in zip(spans, tensors, strict=True)
         )
-        return ClusterInference(
-            outputs, first.microseconds(results[0]), results[0].cycles, tuple(result.us for result in results)
-        )
+        took = first.microseconds(results[0])
+        return ClusterInference(outputs, took, results[0].cycles, (took, *(result.us for result in results[1:])))
 
     def exchanges(self, node: int) -> tuple[ExchangeTime, ...]:
         """When the exchanges of the last inference began and ended on a node; empty where it keeps no trace."""

@@ -2,13 +2,14 @@
 
 from hil.record.cluster import ClusterProfile, cluster_plan_record, cluster_record, judged_cluster
 from hil.record.profile import Profile, judged, model_record, plan_record, profile_record
-from hil.record.verdict import NO_LIMITS, Limits
+from hil.record.verdict import NO_LIMITS, Limits, as_planned
 
 __all__ = [
     "NO_LIMITS",
     "ClusterProfile",
     "Limits",
     "Profile",
+    "as_planned",
     "cluster_plan_record",
     "cluster_record",
     "judged",

@@ -31,7 +31,8 @@ def summary_lines(rows: Sequence[Mapping[str, Any]], width: int, *, operators: b
         gains = [row[: len(columns)] for row in gains]
         lines += ["", *_lines(table(None, columns, gains, right=["speed-up", "bound", "gains"]), width)]
     if clusters := _clusters(rows):
-        columns = ["model", "on", "latency", "predicted", "compute", "wait", "wire", "received"]
+        columns = ["model", "on", "latency", "error", "compute", "wait", "wire", "received"][: 8 if wide else 7]
+        clusters = [row[: len(columns)] for row in clusters]
         lines += ["", *_lines(table(None, columns, clusters, right=columns[2:]), width)]
     if operators and (each := _operator_gains(rows)):
         columns = ["model", "on", "operator", "speed-up", "bound"]
@@ -65,7 +66,10 @@ def _nodes(row: Mapping[str, Any]) -> int:
 
 
 def _clusters(rows: Sequence[Mapping[str, Any]]) -> list[list[str]]:
-    """Where the time of every cluster went, by node 0, and what the node received that received most."""
+    """How far off the prediction of every cluster's latency was, and where its time went, by node 0.
+
+    In the end what the node received that received most.
+    """
     return [
         [
             *_who(row),

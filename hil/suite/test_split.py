@@ -6,12 +6,13 @@ from hil.cluster import Cluster
 from hil.deployment import Tensors
 from hil.measure import compare
 from hil.model.reference import ReferenceResult
-from hil.record import ClusterProfile
+from hil.record import ClusterProfile, as_planned
 
 _RUNS = 8
 SPREAD = 0.01
-LATENCY_ERROR = 0.10
-"""How far the predicted latency may be from the measured one, where wires are modelled and time is counted."""
+LATENCY_ERROR, LATENCY_US = 0.10, 20
+"""How far the predicted latency may be from the measured one, where wires are modelled and time is counted: a share,
+and microseconds for what beginning and ending a run take."""
 
 
 def test_split_outputs(cluster_profile: ClusterProfile) -> None:
@@ -26,7 +27,7 @@ def test_split_memory(cluster_profile: ClusterProfile) -> None:
     pairs = zip(cluster_profile.deployment.nodes, cluster_profile.measured.nodes, strict=True)
     for number, (node, found) in enumerate(pairs):
         ram, predicted = found.ram, node.ram_predicted
-        assert ram.arena == node.plan.arena_bytes, f"node {number}"
+        assert as_planned(node, ram), f"node {number}: {ram.arena} bytes of {node.plan.arena_bytes}"
         assert 0.9 * predicted <= ram.peak <= predicted, f"node {number}: {ram.peak} bytes ({ram}), not {predicted}"
 
 
@@ -41,7 +42,9 @@ def test_split_latency(cluster_profile: ClusterProfile) -> None:
         samples = measured.latency.samples
         assert measured.spread <= SPREAD, f"{samples} us: virtual time must be counted, not timed"
         predicted = cluster_profile.deployment.split.timing.total_us
-        assert abs(cluster_profile.error) <= LATENCY_ERROR, f"{samples[0]} us, predicted {predicted:.0f} us"
+        assert abs(predicted - samples[0]) <= LATENCY_ERROR * samples[0] + LATENCY_US, (
+            f"{samples[0]} us, predicted {predicted:.0f} us"
+        )
 
 
 def test_split_many_inferences(cluster: Cluster, model_inputs: tuple[Tensors, ...], reference: ReferenceResult) -> None:
