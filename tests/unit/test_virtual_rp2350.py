@@ -154,3 +154,11 @@ def test_the_first_access_to_a_page_may_be_conditional(access: int) -> None:
     conditional = [0x2000, 0x2800, 0xBF14, 0x2001, access, 0x2501, 0xE7FF]
     code = [*load(1, RESULT), *load(2, 0x2001_0000), *conditional, 0x2307, 0x600B, FOREVER]  # movs r3, #7; str r3, [r1]
     assert word(ran(image(code))) == 7
+
+
+def test_a_page_of_code_may_begin_in_the_middle_of_an_it_block() -> None:
+    """itt ne, with Z set; movne r0, #1; and, at the start of a page, ldrne r4, [r2], of an address where nothing is."""
+    before = [*load(1, RESULT), *load(2, 0x6000_0000), 0x2000, 0x2800]
+    padding = [0xBF00] * ((0x13FC - CODE) // 2 - len(before))
+    code = [*before, *padding, 0xBF1C, 0x2001, 0x6814, 0x2307, 0x600B, FOREVER]  # movs r3, #7; str r3, [r1]
+    assert word(ran(image(code))) == 7

@@ -124,7 +124,7 @@ static bool on_translate(uc_engine *uc, uint64_t address, uc_mem_type type, uc_t
     core->touched = at;
     core->touched_how = type;
     entry->paddr = address;
-    forget_it_block(uc);
+    if (type != UC_MEM_FETCH) forget_it_block(uc); /* code may begin in the middle of one, at a page */
     if (at - RAM_BASE < core->machine->chip->ram_bytes) {
         uint8_t *code = &core->code_pages[(at - RAM_BASE) / CODE_PAGE];
         if (type == UC_MEM_FETCH) *code = 1;
