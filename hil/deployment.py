@@ -195,15 +195,20 @@ def plan_cluster_for(
     }
     try:
         found = split(graph, [room[name] for name in names], wire, objective=objective, say=say)
-        parts = tuple(
-            Planned(made, _footprint(made, toolchain, say, wire=wire, nodes=len(names)), toolchain, wire)
-            for made in found.plans
-        )
-        for part in parts:
-            part.plan.check_fit(part.footprint)
+        return planned_cluster(found, toolchain=toolchain, say=say)
     except DoesNotFit as error:
         error.hint = smallest(graph, [room[name] for name in names], wire, say=say)
         raise
+
+
+def planned_cluster(found: Split, *, toolchain: str = "zig", say: Say = silent) -> PlannedCluster:
+    """A split with what the firmware takes of each of its boards. Raises `DoesNotFit`."""
+    parts = tuple(
+        Planned(made, _footprint(made, toolchain, say, wire=found.wire, nodes=made.nodes), toolchain, found.wire)
+        for made in found.plans
+    )
+    for part in parts:
+        part.plan.check_fit(part.footprint)
     return PlannedCluster(found, parts)
 
 

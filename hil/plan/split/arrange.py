@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from hil.plan.memory import Lifetime, pack
+from hil.plan.program import TRACE_BYTES
 from hil.plan.records import Act, Box
 from hil.plan.split.nodes import Call, Node
 
@@ -15,11 +16,24 @@ _ALIGN = 4
 
 @dataclass(frozen=True)
 class Arrangement:
-    """Offsets by storage number; storages that nothing uses have none. `live`: the most bytes alive at once."""
+    """Offsets by storage number; storages that nothing uses have none.
+
+    `bytes` end with the last byte that a storage has, not with what it is rounded up to: this is what a run fills.
+    `live`: the most bytes alive at once.
+    """
 
     offsets: Mapping[int, int]
     bytes: int
     live: int
+
+    def trace_at(self, exchanges: int) -> int | None:
+        """Where the trace of so many exchanges lies; None where there are none."""
+        return _up(self.bytes) if exchanges else None
+
+    def arena(self, exchanges: int) -> int:
+        """Bytes of all, with the trace."""
+        at = self.trace_at(exchanges)
+        return self.bytes if at is None else at + TRACE_BYTES * exchanges
 
 
 def arrange(node: Node, *, keep_inputs: bool = False) -> Arrangement:
@@ -37,10 +51,11 @@ def arrange(node: Node, *, keep_inputs: bool = False) -> Arrangement:
             life = Lifetime(max(before.size, life.size), min(before.first, life.first), max(before.last, life.last))
         lives[root] = life
     roots = list(lives)
-    places, total, live = pack([lives[root] for root in roots])
+    places, _, live = pack([lives[root] for root in roots])
     found = dict(zip(roots, places, strict=True))
     offsets = {n: found[_root(n, heirs)] for n, use in enumerate(node.uses) if use is not None}
-    return Arrangement(offsets, total, live)
+    end = max((at + node.storages[number].bytes for number, at in offsets.items()), default=0)
+    return Arrangement(offsets, end, live)
 
 
 def _up(size: int) -> int:

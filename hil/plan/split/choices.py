@@ -38,12 +38,19 @@ def _written(operations: Sequence[Operation], tensor: int) -> int:
 
 
 class Choices:
-    """Makes the units of a stretch. `weights` say how much of the work each node takes."""
+    """Makes the units of a stretch. `weights` say how much of the work each node takes; `results` are the tensors that
+    hold the model's outputs."""
 
     def __init__(
-        self, operations: Sequence[Operation], weights: Sequence[float], *, homes: Sequence[int] = (0,)
+        self,
+        operations: Sequence[Operation],
+        weights: Sequence[float],
+        *,
+        results: Sequence[int],
+        homes: Sequence[int] = (0,),
     ) -> None:
         self._operations = operations
+        self._results = frozenset(results)
         self._weights = tuple(weights)
         self._homes = tuple(homes)
 
@@ -71,13 +78,17 @@ class Choices:
 
     def _fusible(self, group: Sequence[Operation]) -> bool:
         """Whether the group can be computed row by row, each call for those behind it: calls of one row are no rows."""
-        read = {operand.tensor for op in group for operand in op.inputs}
         return (
             len(group) <= LONGEST
             and all(op.by_rows for op in group)
-            and all(op.out.tensor in read for op in group[:-1])
+            and self._closed(group)
             and (len(group) == 1 or group[-1].out.view.rows > 1)
         )
+
+    def _closed(self, group: Sequence[Operation]) -> bool:
+        """Whether all that a group makes, but for its last tensor, is read inside it and wanted nowhere else."""
+        made = {op.out.tensor for op in group} - {group[-1].out.tensor}
+        return made <= {operand.tensor for op in group for operand in op.inputs} and not made & self._results
 
     def rows(self, group: Sequence[Operation]) -> Unit:
         return by_rows(group, divide(group[-1].out.view.rows, self._weights))
@@ -98,6 +109,8 @@ class Choices:
         if any(operand.tensor in inner for op in after for operand in op.inputs):
             return
         if not before and convolution.reshaped:
+            return
+        if not self._closed(group[: at + 1]):
             return
         if not all(op.by_channels and op.by_rows for op in before) or not self._chained(group[: at + 1]):
             return

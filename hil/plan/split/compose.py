@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hil.board import Board
-from hil.plan.program import TRACE_BYTES, AnyStep, Barrier, Program, Receive, Send, Span, Step, encode
+from hil.plan.program import AnyStep, Barrier, Program, Receive, Send, Span, Step, encode
 from hil.plan.records import Act, Arena, Record, Ref
 from hil.plan.split.arrange import Arrangement
 from hil.plan.split.geometry import Storage
@@ -125,17 +125,18 @@ def compose(
     outputs: Sequence[Storage],
 ) -> Composed:
     """The program of one node of `nodes`. Raises `BoardFileError` for a kernel without a cost."""
+    if nodes > 1 and not any(isinstance(action, Call) for action in node.actions):
+        cores = 1  # the others would only be started
     made = _Composer(node, arrangement, board, cores)
     made.compose()
 
     def spans(storages: Sequence[Storage]) -> list[Span]:
         return [Span(arrangement.offsets[s.number], s.bytes) for s in storages]
 
-    trace = TRACE_BYTES * node.exchanges
     program = encode(
         made.records, made.steps, spans(inputs), spans(outputs),
-        arena_bytes=arrangement.bytes + trace, cores=cores, node=node.number, nodes=nodes,
-        trace_at=arrangement.bytes if trace else None,
+        arena_bytes=arrangement.arena(node.exchanges), cores=cores, node=node.number, nodes=nodes,
+        trace_at=arrangement.trace_at(node.exchanges),
     )  # fmt: skip
     calls = [-1] * len(node.records)
     for action in node.actions:

@@ -53,6 +53,7 @@ class Search:
         wire: Wire,
     ) -> None:
         self._operations = operations
+        self._results = tuple(results)
         self._targets = targets
         self.cuts = cuts(graph, operations, results)
         self._estimator = Estimator(targets, wire, views_of(graph, operations))
@@ -116,7 +117,8 @@ class Search:
             key = (first, end, share)
             if key not in self._edges:
                 homes = range(len(self._targets)) if any(t != self._targets[0] for t in self._targets) else (0,)
-                self._edges[key] = list(Choices(self._operations, share, homes=homes).of(first, end, atomic=atomic))
+                choices = Choices(self._operations, share, results=self._results, homes=homes)
+                self._edges[key] = list(choices.of(first, end, atomic=atomic))
             for number, units in enumerate(self._edges[key]):
                 known = (*key, number, owners)
                 if known not in self._known:

@@ -13,7 +13,7 @@ from hil.plan.lower import Job, lower
 from hil.plan.memory import resolve
 from hil.plan.pieces import Piece
 from hil.plan.planner import Footprint, Plan, Tightest, idle_functions, weighted_macs
-from hil.plan.program import TRACE_BYTES, Span
+from hil.plan.program import Span
 from hil.plan.records import Act, Blob, Ref
 from hil.plan.split.arrange import Arrangement, arrange
 from hil.plan.split.compose import Composed, compose
@@ -112,7 +112,7 @@ class Laid:
     def arenas(self) -> tuple[int, ...]:
         """Bytes of every node's arena, with the trace of its exchanges."""
         nodes = zip(self.arrangements, self.woven.nodes, strict=True)
-        return tuple(arrangement.bytes + TRACE_BYTES * node.exchanges for arrangement, node in nodes)
+        return tuple(arrangement.arena(node.exchanges) for arrangement, node in nodes)
 
     @property
     def fits(self) -> bool:
@@ -206,7 +206,7 @@ def _plan(laid: Laid, number: int, made: Composed) -> Plan:
     return Plan(
         graph=model.graph,
         board=node.board,
-        cores=node.cores,
+        cores=made.program.cores,
         program=made.program,
         kernels=frozenset(records[k].NAME for k in used),
         idle=idle_functions([records[k] for k in used]),

@@ -43,6 +43,10 @@ class Weaver:
     def weave(self, names: Mapping[int, int]) -> None:
         """Fill the nodes. `names`: the tensor that owns another one's bytes."""
         self._names = names
+        # A lone node is written to as any board is: every input, and all of it.
+        alone = [Need(0, t, self.views[t].whole) for t in self.roots(self.graph.inputs)] if len(self.nodes) == 1 else []
+        for need in alone:
+            self._grow(need)
         for unit in self._units:
             for need in self._needs(unit):
                 self._grow(need)
@@ -51,6 +55,7 @@ class Weaver:
         results = [Need(0, tensor, self.views[tensor].whole) for tensor in self.roots(self._outputs)]
         for need in results:
             self._grow(need)
+        self._fetch(alone)
         for unit in self._units:
             self._fetch(self._needs(unit))
             if isinstance(unit, Boxes):
@@ -68,7 +73,7 @@ class Weaver:
         return list(dict.fromkeys(self._names.get(t, t) for t in tensors))
 
     def given(self) -> list[tuple[int, int, Storage]]:
-        """Node, graph input and storage of every piece that the host writes."""
+        """Node, graph input and storage of every piece that the host writes; a node's in the order of the inputs."""
         inputs = self.roots(self.graph.inputs)
         return sorted(
             (
@@ -76,7 +81,7 @@ class Weaver:
                 for (node, tensor, _, _, _), storage in self._storages.items()
                 if tensor in inputs
             ),
-            key=lambda piece: (piece[0], piece[1], piece[2].number),
+            key=lambda piece: (piece[0], inputs.index(piece[1]), piece[2].number),
         )
 
     def result(self, tensor: int) -> Storage:
