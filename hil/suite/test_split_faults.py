@@ -45,24 +45,25 @@ def test_fault(
     hil_fault: int,
     hil_kin: tuple[Case, ...],
     hil_session: Session,
-    record_property: Callable[[str, object], None],
+    request: pytest.FixtureRequest,
 ) -> None:
     """One run with one kind of fault, and one after it without."""
     case = _talking(hil_kin, hil_session)
     values, expected = hil_session.inputs(case)[0], hil_session.reference(case).outputs[0]
     with hil_session.cluster(case) as cluster:
         trouble = _drawn(hil_fault, cluster)
-        record_property("hil.fault", trouble.what)
+        told = request.node.user_properties
+        told.append(("hil.fault", trouble.what))
         started, limit = time.monotonic(), cluster.run_limit() + 60
         try:
             outputs = cluster.infer(values, armed=trouble.begin).outputs
         except (NodeFailed, NodeLost, WireFailed) as error:
             said = error.message
-            record_property("hil.outcome", said)
+            told.append(("hil.outcome", said))
             assert _NAMED.match(said), f"{trouble.what}: {said}"
         else:
             wrong = sum(compare(got, want).mismatches for got, want in zip(outputs, expected, strict=True))
-            record_property("hil.outcome", "the right answer")
+            told.append(("hil.outcome", "the right answer"))
             assert wrong == 0, f"{trouble.what}: {wrong} elements are wrong, and nobody noticed"
             if trouble.spoils is not None:
                 cluster.lost = (trouble.spoils,)  # it may come later, and is not meant for the next run
