@@ -65,9 +65,10 @@ def profiled(case: Case) -> ClusterProfile:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.name}-{len(case.boards)}-{case.link}")
-def test_any_division_computes_the_same_in_the_memory_that_was_planned(case: Case) -> None:
+def test_any_division_runs_as_planned(case: Case) -> None:
     profile = profiled(case)
     assert profile.reasons == ()
+    assert abs(profile.error) < 0.1
     assert sum(node.plan.bytes_sent for node in profile.deployment.nodes) > 0, "nothing was divided: take another seed"
     for node, found in zip(profile.deployment.nodes, profile.measured.nodes, strict=True):
         assert 0.9 * node.planned.ram_predicted <= found.ram.peak <= node.planned.ram_predicted

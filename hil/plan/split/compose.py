@@ -45,7 +45,7 @@ class _Composer:
         self._records = [record.placed(self._place) for record in node.records]
         self._meetings = Meetings()
         self._spent = [0.0] * cores
-        self._cycles = 0.0
+        self._cycles = board.run_cost
         self.steps: list[AnyStep] = []
         self.stretches: list[Stretch] = []
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 
 from hil.board import Board
@@ -81,8 +82,11 @@ class _Simulation:
         heapq.heappush(self._events, (when, next(self._order), what))
 
     def run(self) -> None:
-        for node in range(len(self._boards)):
-            self._compute(node, 0.0)
+        # Node 0's clock begins when START is on its way; the others begin when it has come to them.
+        self._compute(0, 0.0)
+        self._up[0] = left = self._line(0)
+        for node in range(1, len(self._boards)):
+            self._later(self._arrive(node, 0, left), partial(self._compute, node))
         while self._events:
             when, _, what = heapq.heappop(self._events)
             what(when)
