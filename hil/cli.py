@@ -21,7 +21,7 @@ from hil.deployment import Deployment, Say, silent
 from hil.errors import HilError, UsageError
 from hil.nodes import OBJECTIVES
 from hil.record import ClusterProfile, Limits, cluster_plan_record, cluster_record, plan_record, profile_record
-from hil.report import cluster_plan_view, cluster_profile_view, plain, plan_view, profile_view, show, table
+from hil.report import cluster_plan_view, cluster_profile_view, comparison, plain, plan_view, profile_view, show, table
 
 _TOOLCHAIN = "compiler (default: zig, from pip); asan, tsan: gcc or clang with sanitizers, for native"
 _EPILOG = """\
@@ -199,7 +199,7 @@ def _plan(args: argparse.Namespace, say: Say) -> Outcome:
         record = cluster_plan_record(api.plan_cluster(args.model, request, say=say))
         return Outcome(record, cluster_plan_view(record))
     record = plan_record(api.plan(args.model, request, say=say))
-    return Outcome(record, plan_view(record))
+    return Outcome(record, [*plan_view(record), *(comparison(record) if request.objective else [])])
 
 
 def _build(args: argparse.Namespace, say: Say) -> Outcome:

@@ -42,6 +42,8 @@ class Planned:
     toolchain: str
     wire: Wire | None = None
     """What the board is on, as one of several."""
+    searched: Split | None = None
+    """The plan with what it was searched for, where it is the planner of several boards that made one for one."""
 
     @property
     def graph(self) -> Graph:
@@ -153,10 +155,12 @@ def plan_for(
     board = boards.load(board_name)
     _check_cores(board, cores)
     say(f"planning {graph.name} for {board.name}")
+    searched = None
     if objective is None:
         made = plan(graph, board, cores=cores)
     else:
-        made = split(graph, [Node(board, cores, None)], wire_named(_NO_WIRE), objective=objective, say=say).plans[0]
+        searched = split(graph, [Node(board, cores, None)], wire_named(_NO_WIRE), objective=objective, say=say)
+        made = searched.plans[0]
     try:
         made.check_fit(Footprint(0, 0, ()))  # what can never fit is refused before anything is built
         say(f"building firmware for {board.name}")
@@ -166,7 +170,7 @@ def plan_for(
         if board.default_wire is not None:
             error.hint = smallest(graph, [Node(board, cores, None)], wire_of([board], None), say=say)
         raise
-    return Planned(made, footprint, toolchain)
+    return Planned(made, footprint, toolchain, searched=searched)
 
 
 def plan_cluster_for(

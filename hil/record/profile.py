@@ -159,11 +159,11 @@ def plan_record(planned: Planned) -> dict[str, Any]:
         "schema": "hil.plan/1",
         "model": model_record(planned.graph),
         "cores": plan.cores,
-        "objective": "latency",
+        "objective": planned.searched.objective if planned.searched else "latency",
         "fits": True,
         "nodes": [node],
         "latency": {"total": compute, "compute": compute, "wire": 0},
-        "compare": {"single_node": {key: node[key] for key in ("ram_peak", "arena", "flash", "macs")}},
+        "compare": _compare(planned, node),
         "tightest": {
             "node": 0,
             "operator": plan.tightest.operator,
@@ -172,3 +172,9 @@ def plan_record(planned: Planned) -> dict[str, Any]:
             "available": board.ram.bytes,
         },
     }
+
+
+def _compare(planned: Planned, node: Mapping[str, Any]) -> dict[str, Any]:
+    if planned.searched is None:
+        return {"single_node": {key: node[key] for key in ("ram_peak", "arena", "flash", "macs")}}
+    return {scheme: dict(values) for scheme, values in planned.searched.compare.items()}

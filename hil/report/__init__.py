@@ -1,11 +1,12 @@
 """Reports: what a person reads. Drawing only."""
 
-from hil.report.cluster import cluster_plan_view, cluster_profile_view
+from hil.report.cluster import cluster_plan_view, cluster_profile_view, comparison
 from hil.report.terminal import duration, plain, plan_view, profile_view, show, size, table
 
 __all__ = [
     "cluster_plan_view",
     "cluster_profile_view",
+    "comparison",
     "duration",
     "plain",
     "plan_view",

@@ -169,6 +169,21 @@ def test_the_record_of_a_profile(model: Path, boards: list[FakeCluster], capsys:
     assert latency["prediction_error"] == pytest.approx(latency["predicted"]["total"] / latency["median"] - 1, abs=1e-3)
 
 
+def test_one_board_with_an_objective_is_held_against_other_ways(
+    model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from hil import deployment
+    from tests.support.fakes import FOOTPRINT
+
+    monkeypatch.setattr(deployment, "_footprint", lambda *_, **__: FOOTPRINT)
+    status, out, err = run(capsys, "plan", model, "--board", "rp2040", "--objective", "ram")
+    assert (status, err) == (0, "")
+    assert "one node, line buffers" in out
+    record = json.loads(run(capsys, "plan", model, "--board", "rp2040", "--objective", "ram", "--json", "-")[1])
+    assert record["objective"] == "ram"
+    assert set(record["compare"]) == {"single_node", "single_node_line_buffered", "kernel_wise"}
+
+
 def test_a_build_of_several_boards_names_the_nodes(
     model: Path, tmp_path: Path, boards: list[FakeCluster], capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
