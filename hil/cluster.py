@@ -171,9 +171,10 @@ class Cluster:
 
     @property
     def retry_us(self) -> int:
-        """Device time without progress after which a node first asks again: a few frames there and back."""
+        """Device time without progress after which a node first asks again: some frames there and back, and enough that
+        a node which computes for long is not kept busy with questions."""
         wire = self.deployment.split.wire
-        return round(2_000 + 6 * (2 * _FRAME * wire.byte_us + wire.delay_us))
+        return round(20_000 + 6 * (2 * _FRAME * wire.byte_us + wire.delay_us))
 
     def run_limit(self, repeat: int = 1) -> float:
         """Seconds after which a run counts as a hang: generous, since virtual boards are slow."""

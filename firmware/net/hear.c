@@ -156,7 +156,9 @@ static void on_data(hil_net_node *node, const hil_net_head *head)
         transfer->flags |= HIL_OWE_ACK;
         node->work = true;
     } else if (head->kind == HIL_NET_PROBE) {
-        transfer->flags |= (transfer->flags & HIL_GRANTED) != 0u ? HIL_OWE_AGAIN : 0u;
+        /* Asked before the grant came there: it is said once more. Asked after data that is not here: that got lost. */
+        const uint32_t word = head->offset > transfer->at ? HIL_OWE_AGAIN : HIL_OWE_GRANT;
+        transfer->flags |= (uint16_t)((transfer->flags & HIL_GRANTED) != 0u ? word : 0u);
         node->work = true;
     } else if (head->offset == transfer->at && head->length <= head->total - head->offset &&
                (transfer->flags & HIL_GRANTED) != 0u && (message.record->add == 0 || (head->length & 3u) == 0u)) {
