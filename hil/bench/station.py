@@ -75,5 +75,5 @@ class Bench(Protocol):
     def start(self, board: str, elf: Path) -> AbstractContextManager[Station]:
         """Take a board of this kind, put the image on it, and start it; freed on exit."""
 
-    def start_cluster(self, boards: Sequence[tuple[str, Path]], wire: Wire) -> AbstractContextManager[Rack]:
+    def start_cluster(self, nodes: Sequence[tuple[str, Path]], wire: Wire) -> AbstractContextManager[Rack]:
         """Take a board for each kind and image, wired by `wire`, and start all; freed together on exit."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from hil import board as boards
 from hil import virtual
 from hil.bench.station import Rack, Source, Station, Wires
 from hil.wire import Wire
@@ -32,6 +33,10 @@ class VirtualStation:
     def diagnostics(self) -> str:
         return self._machine.diagnostics()
 
+
+class BreakableStation(VirtualStation):
+    """A virtual board of a cluster whose time is counted: it can be made to fail at a moment."""
+
     def reset(self, after_us: float = 0) -> None:
         self._machine.probe.reset(after=after_us)
 
@@ -43,6 +48,10 @@ class VirtualStation:
 
     def unplug(self, after_us: float = 0) -> None:
         self._machine.probe.unplug(after=after_us)
+
+
+def _station(board: str, machine: virtual.VirtualBoard) -> VirtualStation:
+    return BreakableStation(board, machine) if boards.load(board).counted else VirtualStation(board, machine)
 
 
 class VirtualRack:
@@ -67,11 +76,11 @@ class VirtualBench:
             machine.stop()
 
     @contextmanager
-    def start_cluster(self, boards: Sequence[tuple[str, Path]], wire: Wire) -> Iterator[Rack]:
-        cluster = virtual.start_cluster(boards, wire)
+    def start_cluster(self, nodes: Sequence[tuple[str, Path]], wire: Wire) -> Iterator[Rack]:
+        cluster = virtual.start_cluster(nodes, wire)
         try:
-            names = [name for name, _ in boards]
-            stations = [VirtualStation(name, board) for name, board in zip(names, cluster.boards, strict=True)]
+            names = [name for name, _ in nodes]
+            stations = [_station(name, board) for name, board in zip(names, cluster.boards, strict=True)]
             yield VirtualRack(stations, cluster.wires)
         finally:
             cluster.stop()
