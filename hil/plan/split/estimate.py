@@ -54,6 +54,18 @@ class Estimate:
         return max(self.compute, default=0.0) + self.wire
 
 
+@dataclass(frozen=True)
+class _Own:
+    """What `Boxes` cost by themselves, for each node: whoever has the inputs."""
+
+    unit: Boxes
+    compute: tuple[float, ...]
+    flash: tuple[int, ...]
+    needs: tuple[Mapping[int, Box], ...]
+    work: tuple[int, ...]
+    made: Owners
+
+
 class Estimator:
     """Estimates units of one model on given nodes."""
 
@@ -64,6 +76,7 @@ class Estimator:
         self._kept: dict[tuple[tuple[int, ...], int, int], Mapping[int, int]] = {}
         self._cost = lru_cache(maxsize=200_000)(self._cost_of)
         self._operations: dict[int, Operation] = {}
+        self._own: dict[int, _Own] = {}
 
     def unit(self, unit: Unit, tensor: int | None, owners: Owners) -> Estimate:
         """One unit. `tensor`: what it reads of units before, and who has it; None where it reads the model's input."""
@@ -159,6 +172,15 @@ class Estimator:
     # -- units -----------------------------------------------------------------------------------------------------
 
     def _boxes(self, unit: Boxes, tensor: int | None, owners: Owners) -> Estimate:
+        known = self._own.get(id(unit))
+        if known is None or known.unit is not unit:
+            known = self._own[id(unit)] = self._of_boxes(unit)
+        ram, received, _, wire = self._sources(known.needs, tensor, owners)
+        total = tuple(a + b for a, b in zip(ram, known.work, strict=True))
+        return Estimate(known.compute, total, known.flash, tuple(received), wire, known.made)
+
+    def _of_boxes(self, unit: Boxes) -> _Own:
+        """What does not depend on who has the inputs."""
         count = len(self.targets)
         compute, flash, made = [0.0] * count, [0] * count, []
         last = unit.group[-1]
@@ -182,9 +204,7 @@ class Estimator:
                 if op is not last or not self._over(op, unit.group):
                     work[node] += op.out.view.bytes_of(Box(0, rows, box.c0, box.c1))
             made.append((node, final))
-        ram, received, _, wire = self._sources(needs, tensor, owners)
-        total = tuple(a + b for a, b in zip(ram, work, strict=True))
-        return Estimate(tuple(compute), total, tuple(flash), tuple(received), wire, tuple(made))
+        return _Own(unit, tuple(compute), tuple(flash), tuple(needs), tuple(work), tuple(made))
 
     @staticmethod
     def _ringed(op: Operation, group: Sequence[Operation]) -> bool:

@@ -6,7 +6,7 @@ a hard limit for every unit, flash for all units together.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from hil.model.graph import Graph
@@ -39,6 +39,7 @@ class _Label:
 
 
 Cost = Callable[[Sequence[Estimate]], float]
+_Weights = tuple[tuple[float, ...], ...]
 
 
 class Search:
@@ -57,8 +58,8 @@ class Search:
         self._targets = targets
         self.cuts = cuts(graph, operations, results)
         self._estimator = Estimator(targets, wire, views_of(graph, operations))
-        self._edges: dict[tuple[int, int, tuple[float, ...]], list[tuple[Unit, ...]]] = {}
-        self._known: dict[tuple[int, int, tuple[float, ...], int, Owners], list[Estimate]] = {}
+        self._edges: dict[tuple[int, int, _Weights], list[tuple[Unit, ...]]] = {}
+        self._known: dict[tuple[int, int, _Weights, Owners], list[tuple[tuple[Unit, ...], list[Estimate]]]] = {}
 
     @property
     def speeds(self) -> tuple[float, ...]:
@@ -97,33 +98,41 @@ class Search:
                     atomic = end == self.cuts[index + 1]
                     if end - first > LONGEST and not atomic:
                         break
-                    for units, estimates in self._ways(first, end, weights, label.owners, atomic=atomic):
+                    known = table.setdefault(end, {})
+                    for units, estimates in self._ways(first, end, tuple(weights), label.owners, atomic=atomic):
                         if any(ram > cap for e in estimates for ram, cap in zip(e.ram, caps, strict=True)):
                             continue
-                        made = _extended(label, units, estimates, cost(estimates), flash_price)
-                        state = _state(made.owners)
-                        old = table.setdefault(end, {}).get(state)
-                        if old is None or made.found.cost < old.found.cost:
-                            table[end][state] = made
+                        spent = label.found.cost + cost(estimates) + flash_price * sum(max(e.flash) for e in estimates)
+                        state = _state(estimates[-1].owners)
+                        old = known.get(state)
+                        if old is None or spent < old.found.cost:
+                            known[state] = _extended(label, units, estimates, spent)
         ends = [self._home(label, cost, caps) for label in table.get(self.cuts[-1], {}).values()]
         return min((f for f in ends if f is not None), key=lambda f: f.cost, default=None)
 
     def _ways(
-        self, first: int, end: int, weights: Sequence[tuple[float, ...]], owners: Owners, *, atomic: bool
-    ) -> Iterator[tuple[tuple[Unit, ...], list[Estimate]]]:
+        self, first: int, end: int, weights: _Weights, owners: Owners, *, atomic: bool
+    ) -> list[tuple[tuple[Unit, ...], list[Estimate]]]:
         """Every way to compute a stretch, with its estimates, from what the nodes have."""
-        tensor = self._read(first)
+        key = (first, end, weights)
+        if key not in self._edges:
+            self._edges[key] = self._units(first, end, weights, atomic=atomic)
+        known = self._known.setdefault((*key, owners), [])
+        if not known:
+            tensor = self._read(first)
+            known += [(units, self._estimates(units, tensor, owners)) for units in self._edges[key]]
+        return known
+
+    def _units(
+        self, first: int, end: int, weights: Sequence[tuple[float, ...]], *, atomic: bool
+    ) -> list[tuple[Unit, ...]]:
+        """Every way, once: with different shares some are the same."""
+        homes = range(len(self._targets)) if any(t != self._targets[0] for t in self._targets) else (0,)
+        found: list[tuple[Unit, ...]] = []
         for share in weights:
-            key = (first, end, share)
-            if key not in self._edges:
-                homes = range(len(self._targets)) if any(t != self._targets[0] for t in self._targets) else (0,)
-                choices = Choices(self._operations, share, results=self._results, homes=homes)
-                self._edges[key] = list(choices.of(first, end, atomic=atomic))
-            for number, units in enumerate(self._edges[key]):
-                known = (*key, number, owners)
-                if known not in self._known:
-                    self._known[known] = self._estimates(units, tensor, owners)
-                yield units, self._known[known]
+            choices = Choices(self._operations, share, results=self._results, homes=homes)
+            found += [units for units in choices.of(first, end, atomic=atomic) if units not in found]
+        return found
 
     def _read(self, first: int) -> int | None:
         """The tensor that is alive before a call."""
@@ -163,7 +172,7 @@ class Search:
         last = Estimate(idle, ram, tuple(0 for _ in self._targets), received, wire, ((0, view.whole),))
         if whole > caps[0]:
             return None
-        return _extended(label, (), [last], cost([last]), 0.0).found
+        return _extended(label, (), [last], label.found.cost + cost([last])).found
 
 
 def _state(owners: Owners) -> object:
@@ -173,14 +182,13 @@ def _state(owners: Owners) -> object:
     return "rows" if len({(box.c0, box.c1) for _, box in owners}) == 1 else "channels"
 
 
-def _extended(
-    label: _Label, units: Sequence[Unit], estimates: Sequence[Estimate], cost: float, flash_price: float
-) -> _Label:
+def _extended(label: _Label, units: Sequence[Unit], estimates: Sequence[Estimate], cost: float) -> _Label:
+    """A label further on; `cost` is that of the whole way."""
     found = label.found
     flash = tuple(a + sum(e.flash[n] for e in estimates) for n, a in enumerate(found.flash))
     made = Found(
         (*found.units, *units),
-        found.cost + cost + flash_price * sum(max(e.flash) for e in estimates),
+        cost,
         found.microseconds + sum(e.microseconds for e in estimates),
         tuple(max(a, *(e.ram[n] for e in estimates)) for n, a in enumerate(found.ram)),
         flash,
