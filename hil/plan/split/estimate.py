@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from operator import add
 
 from hil.board import Board
 from hil.plan.records import Box
@@ -56,14 +57,17 @@ class Estimate:
 
 @dataclass(frozen=True)
 class _Own:
-    """What `Boxes` cost by themselves, for each node: whoever has the inputs."""
+    """What a unit costs by itself, for each node: whoever has its inputs."""
 
-    unit: Boxes
+    unit: Unit
     compute: tuple[float, ...]
     flash: tuple[int, ...]
     needs: tuple[Mapping[int, Box], ...]
     work: tuple[int, ...]
     made: Owners
+    received: tuple[int, ...]
+    """Bytes of sums that are exchanged; `wire`: the time that takes."""
+    wire: float
 
 
 class Estimator:
@@ -80,9 +84,15 @@ class Estimator:
 
     def unit(self, unit: Unit, tensor: int | None, owners: Owners) -> Estimate:
         """One unit. `tensor`: what it reads of units before, and who has it; None where it reads the model's input."""
-        if isinstance(unit, Boxes):
-            return self._boxes(unit, tensor, owners)
-        return self._partial(unit, tensor, owners)
+        known = self._own.get(id(unit))
+        if known is None or known.unit is not unit:
+            made = self._of_boxes(unit) if isinstance(unit, Boxes) else self._of_partial(unit)
+            known = self._own[id(unit)] = made
+        ram, received, _, wire = self._sources(known.needs, tensor, owners)
+        total = tuple(map(add, ram, known.work))
+        return Estimate(
+            known.compute, total, known.flash, tuple(map(add, received, known.received)), known.wire + wire, known.made
+        )
 
     # -- pieces ----------------------------------------------------------------------------------------------------
 
@@ -171,14 +181,6 @@ class Estimator:
 
     # -- units -----------------------------------------------------------------------------------------------------
 
-    def _boxes(self, unit: Boxes, tensor: int | None, owners: Owners) -> Estimate:
-        known = self._own.get(id(unit))
-        if known is None or known.unit is not unit:
-            known = self._own[id(unit)] = self._of_boxes(unit)
-        ram, received, _, wire = self._sources(known.needs, tensor, owners)
-        total = tuple(a + b for a, b in zip(ram, known.work, strict=True))
-        return Estimate(known.compute, total, known.flash, tuple(received), wire, known.made)
-
     def _of_boxes(self, unit: Boxes) -> _Own:
         """What does not depend on who has the inputs."""
         count = len(self.targets)
@@ -204,7 +206,7 @@ class Estimator:
                 if op is not last or not self._over(op, unit.group):
                     work[node] += op.out.view.bytes_of(Box(0, rows, box.c0, box.c1))
             made.append((node, final))
-        return _Own(unit, tuple(compute), tuple(flash), tuple(needs), tuple(work), tuple(made))
+        return _Own(unit, tuple(compute), tuple(flash), tuple(needs), tuple(work), tuple(made), (0,) * count, 0.0)
 
     @staticmethod
     def _ringed(op: Operation, group: Sequence[Operation]) -> bool:
@@ -217,7 +219,7 @@ class Estimator:
         inside = {other.out.tensor for other in group}
         return isinstance(op, Elementwise) and any(operand.tensor in inside for operand in op.inputs)
 
-    def _partial(self, unit: Partial, tensor: int | None, owners: Owners) -> Estimate:
+    def _of_partial(self, unit: Partial) -> _Own:
         count = len(self.targets)
         convolution = unit.group[-1]
         assert isinstance(convolution, Convolution)
@@ -247,7 +249,7 @@ class Estimator:
             compute[node] += self.cost(convolution, node, view.whole, strips) * share
             flash[node] += convolution.partial_constants(end - first)
             work[node] += self._sum_bytes(unit, node, sums)
-        ram, received, _, wire = self._sources(needs, tensor, owners)
+        received, wire = [0] * count, 0.0
         working = [node for node in range(count) if unit.parts[node][0] < unit.parts[node][1]]
         piece = [sums.bytes_of(Box(r0, r1, 0, view.channels)) for r0, r1 in unit.rows]
         if len(working) > 1:
@@ -255,12 +257,12 @@ class Estimator:
             away = [sum(piece) - piece[node] if node in working else 0 for node in range(count)]
             rounds = count - 1 if unit.rounds else 1
             each = self.exchange([m // rounds for m in more], [a // rounds for a in away])
-            wire += rounds * each
-            received = [a + b for a, b in zip(received, more, strict=True)]
+            received, wire = more, rounds * each
         made = tuple((node, Box(r0, r1, 0, view.channels)) for node, (r0, r1) in enumerate(unit.rows) if r0 < r1)
         out = [view.bytes_of(Box(r0, r1, 0, view.channels)) for r0, r1 in unit.rows]
-        total = tuple(a + b + c for a, b, c in zip(ram, work, out, strict=True))
-        return Estimate(tuple(compute), total, tuple(flash), tuple(received), wire, made)
+        return _Own(
+            unit, tuple(compute), tuple(flash), tuple(needs), tuple(map(add, work, out)), made, tuple(received), wire
+        )
 
     @staticmethod
     def _sum_bytes(unit: Partial, node: int, sums: View) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import gt
 
 from hil.model.graph import Graph
 from hil.plan.split.choices import LONGEST, Choices, cuts
@@ -38,6 +39,22 @@ class _Label:
     owners: Owners
 
 
+@dataclass(frozen=True)
+class _Way:
+    """How to compute a stretch: each node's most RAM, the fullest nodes' flash, and how the last tensor is then had."""
+
+    units: tuple[Unit, ...]
+    estimates: tuple[Estimate, ...]
+    ram: tuple[int, ...]
+    flash: int
+    state: object
+
+
+def _way(units: tuple[Unit, ...], estimates: Sequence[Estimate]) -> _Way:
+    ram = tuple(max(of_node) for of_node in zip(*(e.ram for e in estimates), strict=True))
+    return _Way(units, tuple(estimates), ram, sum(max(e.flash) for e in estimates), _state(estimates[-1].owners))
+
+
 Cost = Callable[[Sequence[Estimate]], float]
 _Weights = tuple[tuple[float, ...], ...]
 
@@ -59,7 +76,7 @@ class Search:
         self.cuts = cuts(graph, operations, results)
         self._estimator = Estimator(targets, wire, views_of(graph, operations))
         self._edges: dict[tuple[int, int, _Weights], list[tuple[Unit, ...]]] = {}
-        self._known: dict[tuple[int, int, _Weights, Owners], list[tuple[tuple[Unit, ...], list[Estimate]]]] = {}
+        self._known: dict[tuple[int, int, _Weights, Owners], list[_Way]] = {}
 
     @property
     def speeds(self) -> tuple[float, ...]:
@@ -99,20 +116,17 @@ class Search:
                     if end - first > LONGEST and not atomic:
                         break
                     known = table.setdefault(end, {})
-                    for units, estimates in self._ways(first, end, tuple(weights), label.owners, atomic=atomic):
-                        if any(ram > cap for e in estimates for ram, cap in zip(e.ram, caps, strict=True)):
+                    for way in self._ways(first, end, tuple(weights), label.owners, atomic=atomic):
+                        if any(map(gt, way.ram, caps)):
                             continue
-                        spent = label.found.cost + cost(estimates) + flash_price * sum(max(e.flash) for e in estimates)
-                        state = _state(estimates[-1].owners)
-                        old = known.get(state)
+                        spent = label.found.cost + cost(way.estimates) + flash_price * way.flash
+                        old = known.get(way.state)
                         if old is None or spent < old.found.cost:
-                            known[state] = _extended(label, units, estimates, spent)
+                            known[way.state] = _extended(label, way.units, way.estimates, spent)
         ends = [self._home(label, cost, caps) for label in table.get(self.cuts[-1], {}).values()]
         return min((f for f in ends if f is not None), key=lambda f: f.cost, default=None)
 
-    def _ways(
-        self, first: int, end: int, weights: _Weights, owners: Owners, *, atomic: bool
-    ) -> list[tuple[tuple[Unit, ...], list[Estimate]]]:
+    def _ways(self, first: int, end: int, weights: _Weights, owners: Owners, *, atomic: bool) -> list[_Way]:
         """Every way to compute a stretch, with its estimates, from what the nodes have."""
         key = (first, end, weights)
         if key not in self._edges:
@@ -120,7 +134,7 @@ class Search:
         known = self._known.setdefault((*key, owners), [])
         if not known:
             tensor = self._read(first)
-            known += [(units, self._estimates(units, tensor, owners)) for units in self._edges[key]]
+            known += [_way(units, self._estimates(units, tensor, owners)) for units in self._edges[key]]
         return known
 
     def _units(
