@@ -127,3 +127,12 @@ def _boards(pid: int) -> list[int]:
         if line.exists() and b"hil.virtual" in line.read_bytes():
             found.append(child)
     return found
+
+
+def test_one_board_and_several_in_one_run() -> None:
+    suite = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--pyargs", "hil.suite", "--board=rp2040"]
+    chosen = ["--hil-no-zoo", f"--hil-model={DIGITS}", "--hil-nodes=1,2", "--hil-inputs=1"]
+    few = ["-k", "back_to_back or split_out"]
+    done = subprocess.run([*suite, *chosen, *few], capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stdout
+    assert "2 passed" in done.stdout

@@ -22,43 +22,51 @@ hil_status hil_check_pool(const hil_limits *limits, const hil_pool *r, hil_exten
 typedef struct {
     uint32_t rows, columns;
     uint32_t next_row, next;
-    uint32_t later; /* the last of the rows, from a ring's start */
+    uint32_t later; /* the last of the rows, from a ring's start: how many, if there are any */
     uint32_t back;  /* from there to where they would be without the ring */
 } hil_part;
 
-/* What a channel's window gives: its sum, or its largest value. */
-static int32_t sum_of(const int8_t *x, const hil_part *part)
+/* What the rows of a channel's window give: their sum, or their largest value. */
+static int32_t sum_of(const int8_t *x, uint32_t rows, uint32_t columns, uint32_t next_row, uint32_t next)
 {
     int32_t sum = 0;
-    for (uint32_t row = part->rows; row > 0u; row--) {
+    for (; rows > 0u; rows--) {
         uint32_t at = 0;
-        if (row == part->later) {
-            x -= part->back;
-        }
-        for (uint32_t i = part->columns; i > 0u; i--) {
+        for (uint32_t i = columns; i > 0u; i--) {
             sum += x[at];
-            at += part->next;
+            at += next;
         }
-        x += part->next_row;
+        x += next_row;
     }
     return sum;
 }
 
-static int32_t largest_of(const int8_t *x, const hil_part *part)
+static int32_t largest_of(const int8_t *x, uint32_t rows, uint32_t columns, uint32_t next_row, uint32_t next)
 {
     int32_t largest = -128;
-    for (uint32_t row = part->rows; row > 0u; row--) {
+    for (; rows > 0u; rows--) {
         uint32_t at = 0;
-        if (row == part->later) {
-            x -= part->back;
-        }
-        for (uint32_t i = part->columns; i > 0u; i--) {
+        for (uint32_t i = columns; i > 0u; i--) {
             largest = x[at] > largest ? x[at] : largest;
-            at += part->next;
+            at += next;
         }
-        x += part->next_row;
+        x += next_row;
     }
     return largest;
+}
+
+/* The same for a window that goes on at a ring's start. */
+__attribute__((noinline)) static int32_t broken(const int8_t *x, const hil_part *part, bool average)
+{
+    const uint32_t before = part->rows - part->later;
+    const int8_t *rest = x + before * part->next_row - part->back;
+    if (average) {
+        return sum_of(x, before, part->columns, part->next_row, part->next) +
+               sum_of(rest, part->later, part->columns, part->next_row, part->next);
+    }
+    const int32_t one = largest_of(x, before, part->columns, part->next_row, part->next);
+    const int32_t other = largest_of(rest, part->later, part->columns, part->next_row, part->next);
+    return one > other ? one : other;
 }
 
 /* sum / count to the nearest, halves away from zero. */
@@ -84,6 +92,7 @@ static void run(const hil_memory *memory, const hil_pool *r, const hil_box *box,
         hil_sweep_on(&sweep, &slide, &r->stored);
         part.rows = (uint32_t)(sweep.ty.to - sweep.ty.from);
         part.later = (uint32_t)(sweep.ty.to - sweep.turn);
+        const bool whole = part.later - 1u >= part.rows;
         const int8_t *first = input + (sweep.first + (uint32_t)sweep.ty.from) * part.next_row;
         int8_t *out = storage + sweep.out;
         int32_t left = -r->pad_left;
@@ -92,8 +101,14 @@ static void run(const hil_memory *memory, const hil_pool *r, const hil_box *box,
             part.columns = (uint32_t)(tx.to - tx.from);
             const int8_t *window = first + (uint32_t)(left + tx.from) * part.next;
             for (uint32_t c = box->c0; c < box->c1; c++) {
-                const int32_t value = average ? mean_of(sum_of(window + c, &part), part.rows * part.columns)
-                                              : largest_of(window + c, &part);
+                int32_t value;
+                if (whole) {
+                    value = average ? sum_of(window + c, part.rows, part.columns, part.next_row, part.next)
+                                    : largest_of(window + c, part.rows, part.columns, part.next_row, part.next);
+                } else {
+                    value = broken(window + c, &part, average);
+                }
+                value = average ? mean_of(value, part.rows * part.columns) : value;
                 out[c] = (int8_t)hil_clamp(value, 0, r->lo, r->hi);
             }
             left += r->stride_w;
