@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from hil import board as boards
 from hil.board import Board
-from hil.errors import DoesNotFit, Refused, UsageError
+from hil.errors import DoesNotFit, UsageError
 from hil.image.build import Image
 from hil.image.build import build as build_image
 from hil.model import tflite
@@ -21,7 +21,7 @@ from hil.model.graph import Graph
 from hil.nodes import MOST, Objective, kind
 from hil.plan import Footprint, Plan, plan
 from hil.plan.kernels import KERNELS
-from hil.plan.split import Node, Split, split
+from hil.plan.split import Node, Split, fewest, split
 from hil.wire import Wire
 from hil.wire import wire as wire_named
 
@@ -218,16 +218,12 @@ def planned_cluster(found: Split, *, toolchain: str = "zig", say: Say = silent) 
 
 def smallest(graph: Graph, nodes: Sequence[Node], wire: Wire, *, say: Say = silent) -> str:
     """What to do about a model that does not fit on `nodes`: the number of such boards on which it does."""
-    for count in range(len(nodes) + 1, MOST + 1):
-        say(f"looking whether {graph.name} fits on {count} nodes")
-        more = [*nodes, *[nodes[-1]] * (count - len(nodes))]
-        try:
-            split(graph, more, wire)
-        except Refused:
-            continue
-        boards_of = shlex.quote(kind([node.board.name for node in more]))
-        return f"--board {boards_of} --nodes {count}, the fewest on which it fits"
-    return f"no cluster of up to {MOST} such boards holds it: a smaller model, or boards with more memory"
+    count = fewest(graph, nodes, wire, MOST, say=say)
+    if count is None:
+        return f"no cluster of up to {MOST} such boards holds it: a smaller model, or boards with more memory"
+    more = [*nodes, *[nodes[-1]] * (count - len(nodes))]
+    boards_of = shlex.quote(kind([node.board.name for node in more]))
+    return f"--board {boards_of} --nodes {count}, the fewest on which it fits"
 
 
 def wire_of(kinds: Sequence[Board], link: str | None) -> Wire:

@@ -24,7 +24,10 @@ _PRICES = (0.0, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 """Microseconds that a byte of flash is worth, tried in turn until the weights fit."""
 _PLENTY = 1 << 40
 _LENIENT = 4
-"""Times the RAM that estimates may claim where the least is sought: what is laid out decides."""
+"""Times the RAM that the estimate of a division may claim and what is laid out still be tried."""
+_WIDER = (1.0, 1.01, 1.02, 1.04, 1.08, 1.15, 1.3)
+"""Times the least RAM: with a little more the search may find what in truth needs less."""
+_HALVINGS = 13
 
 
 def _silent(_: str) -> None:
@@ -54,6 +57,29 @@ def split(
     laid = chooser.choose(objective)
     say(f"writing the programs of {graph.name}")
     return finished(laid, wire, objective, _compare(model, nodes[0], wire, len(nodes)))
+
+
+def fewest(graph: Graph, nodes: Sequence[Node], wire: Wire, most: int, *, say: Say = _silent) -> int | None:
+    """How many nodes, more than these and like the last of these, hold the model; None if `most` do not.
+
+    Of numbers between, it is taken that what fits on some fits on more.
+    """
+    model = divisible(graph)
+
+    def fits(count: int) -> bool:
+        say(f"looking whether {graph.name} fits on {count} nodes")
+        more = [*nodes, *[nodes[-1]] * (count - len(nodes))]
+        return _Chooser(model, more, wire, equal=False).fits()
+
+    low, high = len(nodes), min(most, len(nodes) + 1)
+    while not fits(high):
+        if high == most:
+            return None
+        low, high = high, min(most, 2 * high)
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if fits(middle) else (middle, high)
+    return high
 
 
 class _Chooser:
@@ -127,45 +153,60 @@ class _Chooser:
         )  # fmt: skip
 
     def _hopeless(self) -> DoesNotFit:
-        """No division keeps within the limits: say what the best one would need."""
-        plenty = [_PLENTY for _ in self._targets]
-        found = self._least(latency, plenty, 14) or self._search.best(latency, plenty, self._weights)
-        assert found is not None  # with memory without limit one node can do everything
-        laid = lay(self._model, found.units, self._nodes)
+        """No division keeps within the limits: say what the one with the least RAM would need."""
+        least = self._least()
+        laid = lay(self._model, least.units, self._nodes)
         try:
             laid.check()
         except DoesNotFit as error:
             return error
-        over = [(used - t.flash, n) for n, (used, t) in enumerate(zip(found.flash, self._targets, strict=True))]
-        _, number = max(over)
-        cheapest = self._search.best(latency, plenty, self._weights, _PRICES[-1])
-        assert cheapest is not None
-        return self._no_flash(number, max(cheapest.flash))
+        cheapest = self._search.best(latency, [_PLENTY for _ in self._targets], self._weights, _PRICES[-1])
+        flash = cheapest.flash if cheapest else least.flash
+        _, number = max((used - t.flash, n) for n, (used, t) in enumerate(zip(flash, self._targets, strict=True)))
+        return self._no_flash(number, flash[number])
 
-    def _least(self, cost: Callable[..., float], caps: Sequence[int], steps: int) -> Found | None:
-        """The fastest division of those that need the least part of every node's RAM."""
-        most = [min(cap, 64 << 20) for cap in caps]
-        low, high = 0.0, 1.0
-        best: Found | None = None
-        for _ in range(steps):
+    def _least(self) -> Found:
+        """The fastest division of those that need the least part of every node's RAM, however much that is."""
+        rooms = [max(t.ram, 1) for t in self._targets]
+
+        def within(part: float) -> Found | None:
+            return self._search.best(latency, [int(room * part) for room in rooms], self._weights)
+
+        high = 1.0
+        while (best := within(high)) is None:
+            high *= 2  # with enough of it one node can do everything
+        low = high / 2 if high > 1 else 0.0
+        for _ in range(_HALVINGS):
             middle = (low + high) / 2
-            found = self._search.best(cost, [int(cap * middle) for cap in most], self._weights)
+            found = within(middle)
             if found is None:
                 low = middle
             else:
                 best, high = found, middle
         return best
 
+    def fits(self) -> bool:
+        """Whether there is a division within the limits."""
+        for part in (_LENIENT, *_MARGINS):
+            seemed = False
+            for found in self._priced(latency, [int(t.ram * part) for t in self._targets]):
+                seemed = True
+                try:
+                    self._laid(found)
+                except DoesNotFit:
+                    continue
+                return True
+            if not seemed:
+                return False
+        return False
+
     def _least_ram(self) -> Laid:
-        caps = [_LENIENT * t.ram for t in self._targets]
-        least = self._least(latency, caps, 14)
-        if least is None:
-            raise self._hopeless()
-        part = max(used / cap for used, cap in zip(least.ram, caps, strict=True))
+        least = self._least()
+        part = max(used / max(t.ram, 1) for used, t in zip(least.ram, self._targets, strict=True))
         best: Laid | None = None
         refused: DoesNotFit | None = None
-        for more in (1.0, 1.01, 1.02, 1.04, 1.08, 1.15, 1.3):
-            for found in self._priced(latency, [int(cap * part * more) for cap in caps]):
+        for more in _WIDER if part < _LENIENT else ():
+            for found in self._priced(latency, [int(t.ram * part * more) for t in self._targets]):
                 try:
                     tried = [self._laid(found), lay(self._model, found.units, self._nodes, apart=True)]
                 except DoesNotFit as error:
