@@ -77,11 +77,13 @@ class Virtual:
 class NetworkPort:
     """A port for a wire to other boards, for which the firmware has a driver.
 
-    Its CPU cost, on the core that does the exchange: cycles of each frame and of each byte of it, in either direction.
+    Its CPU cost, on the core that does the exchange: cycles of each frame with data (`frame`) and without (`word`: grants
+    and acknowledgements), and of each byte of it, in either direction.
     `most_bps`: the fastest line, in bits a second, that the port can drive.
     """
 
     frame: float
+    word: float
     byte: float
     most_bps: int
 
@@ -296,6 +298,7 @@ def _network(table: _Table | None) -> tuple[dict[str, NetworkPort], str | None]:
         if (port := table.table(name, optional=True)) is not None:
             ports[name] = NetworkPort(
                 port.number("frame", "a number of cycles"),
+                port.number("word", "a number of cycles"),
                 port.number("byte", "a number of cycles"),
                 port.integer("most_bps", 300, 10**11),
             )

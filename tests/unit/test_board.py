@@ -46,7 +46,7 @@ def at(table: Any, path: tuple[str, ...]) -> Any:
 
 FRACTIONS = {
     *(path for path in leaves() if path[0] == "cost"),
-    *((*port, key) for port in PORTS for key in ("frame", "byte")),
+    *((*port, key) for port in PORTS for key in ("frame", "word", "byte")),
 }
 
 

@@ -145,7 +145,8 @@ class _Simulation:
         port = board.network.get(self._wire.port)
         if port is None:
             return 0.0
-        return (port.frame + port.byte * (HEADER_BYTES + size)) * 1e6 / board.clock_hz
+        each = port.frame if size else port.word
+        return (each + port.byte * (HEADER_BYTES + size)) * 1e6 / board.clock_hz
 
     def _leave(self, node: int, size: int, now: float) -> float:
         """When a frame has left its sender."""
