@@ -77,8 +77,8 @@ class Virtual:
 class NetworkPort:
     """A port for a wire to other boards, for which the firmware has a driver.
 
-    Its CPU cost, on the core that does the exchange: cycles of each frame with data (`frame`) and without (`word`: grants
-    and acknowledgements), and of each byte of it, in either direction.
+    Its CPU cost, on the core that does the exchange: cycles of each frame with data (`frame`) and without (`word`:
+    grants and acknowledgements), and of each byte of it, in either direction.
     `most_bps`: the fastest line, in bits a second, that the port can drive.
     """
 
