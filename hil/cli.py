@@ -17,10 +17,18 @@ from rich.text import Text
 
 import hil
 from hil import api, doctor
-from hil.deployment import Deployment, Say, silent
-from hil.errors import HilError, UsageError
+from hil.deployment import Deployment, Say, model_named, silent
+from hil.errors import DoesNotFit, HilError, UsageError
 from hil.nodes import OBJECTIVES
-from hil.record import ClusterProfile, Limits, cluster_plan_record, cluster_record, plan_record, profile_record
+from hil.record import (
+    ClusterProfile,
+    Limits,
+    cluster_plan_record,
+    cluster_record,
+    plan_record,
+    profile_record,
+    refusal_record,
+)
 from hil.report import cluster_plan_view, cluster_profile_view, comparison, plain, plan_view, profile_view, show, table
 
 _TOOLCHAIN = "compiler (default: zig, from pip); asan, tsan: gcc or clang with sanitizers, for native"
@@ -195,6 +203,15 @@ def _request(args: argparse.Namespace, **more: Any) -> api.Request:
 
 def _plan(args: argparse.Namespace, say: Say) -> Outcome:
     request = _request(args)
+    try:
+        return _planned(args, request, say)
+    except DoesNotFit as error:
+        if args.json:
+            _write(args.json, refusal_record(model_named(args.model), request.cores, request.objective, error))
+        raise
+
+
+def _planned(args: argparse.Namespace, request: api.Request, say: Say) -> Outcome:
     if request.split:
         record = cluster_plan_record(api.plan_cluster(args.model, request, say=say))
         return Outcome(record, cluster_plan_view(record))
@@ -274,17 +291,24 @@ def _check_writable(path: str | None) -> None:
         raise UsageError(f"cannot write {path}: {why}")
 
 
-def _emit(path: str | None, outcome: Outcome) -> None:
-    text = json.dumps(outcome.record, indent=2, sort_keys=False, allow_nan=False) + "\n"
+def _write(path: str, record: Mapping[str, Any]) -> None:
+    """A record as JSON, to a file or to standard output."""
+    text = json.dumps(record, indent=2, sort_keys=False, allow_nan=False) + "\n"
     if path == "-":
         sys.stdout.write(text)
         sys.stdout.flush()
         return
+    try:
+        Path(path).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}") from error
+
+
+def _emit(path: str | None, outcome: Outcome) -> None:
     if path is not None:
-        try:
-            Path(path).write_text(text, encoding="utf-8")
-        except OSError as error:
-            raise UsageError(f"cannot write {path}: {error.strerror}") from error
+        _write(path, outcome.record)
+    if path == "-":
+        return
     # Drawn first, written then: a reader that went away must not look like one of our exit statuses.
     console = Console()
     with console.capture() as drawn:

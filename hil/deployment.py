@@ -168,7 +168,7 @@ def plan_for(
         made.check_fit(footprint)
     except DoesNotFit as error:
         if board.default_wire is not None:
-            error.hint = smallest(graph, [Node(board, cores, None)], wire_of([board], None), say=say)
+            advise(error, graph, [Node(board, cores, None)], wire_of([board], None), say=say)
         raise
     return Planned(made, footprint, toolchain, searched=searched)
 
@@ -201,7 +201,7 @@ def plan_cluster_for(
         found = split(graph, [room[name] for name in names], wire, objective=objective, say=say)
         return planned_cluster(found, toolchain=toolchain, say=say)
     except DoesNotFit as error:
-        error.hint = smallest(graph, [room[name] for name in names], wire, say=say)
+        advise(error, graph, [room[name] for name in names], wire, say=say)
         raise
 
 
@@ -216,14 +216,16 @@ def planned_cluster(found: Split, *, toolchain: str = "zig", say: Say = silent) 
     return PlannedCluster(found, parts)
 
 
-def smallest(graph: Graph, nodes: Sequence[Node], wire: Wire, *, say: Say = silent) -> str:
-    """What to do about a model that does not fit on `nodes`: the number of such boards on which it does."""
-    count = fewest(graph, nodes, wire, MOST, say=say)
+def advise(error: DoesNotFit, graph: Graph, nodes: Sequence[Node], wire: Wire, *, say: Say = silent) -> None:
+    """Tell in the error what to do about a model that does not fit on `nodes`: how many such boards hold it."""
+    error.nodes = count = fewest(graph, nodes, wire, MOST, say=say)
     if count is None:
-        return f"no cluster of up to {MOST} such boards holds it: a smaller model, or boards with more memory"
-    more = [*nodes, *[nodes[-1]] * (count - len(nodes))]
-    boards_of = shlex.quote(kind([node.board.name for node in more]))
-    return f"--board {boards_of} --nodes {count}, the fewest on which it fits"
+        error.hint = f"no cluster of up to {MOST} such boards holds it: a smaller model, or boards with more memory"
+    elif count == len(nodes):
+        error.hint = "--objective ram, which computes row by row: so it fits"
+    else:
+        boards_of = shlex.quote(kind([node.board.name for node in [*nodes, *[nodes[-1]] * (count - len(nodes))]]))
+        error.hint = f"--board {boards_of} --nodes {count}, the fewest on which it fits"
 
 
 def wire_of(kinds: Sequence[Board], link: str | None) -> Wire:

@@ -81,7 +81,12 @@ class PlanError(Refused):
 
 
 class DoesNotFit(PlanError):
-    """The plan needs more memory than the board has. `node`: the tightest one, where there are several."""
+    """The plan needs more memory than the board has. `node`: the tightest one, where there are several.
+
+    `nodes`: the fewest such boards on which it fits, if that was found out.
+    """
+
+    nodes: int | None = None
 
     def __init__(
         self,

@@ -8,6 +8,7 @@ from typing import Any
 
 from hil.bench import Source
 from hil.deployment import Deployment, Planned
+from hil.errors import DoesNotFit
 from hil.measure import Latency, Measured, RamUse
 from hil.model.graph import Graph
 from hil.model.work import macs
@@ -128,6 +129,27 @@ def model_record(graph: Graph) -> Mapping[str, Any]:
         "sha256": graph.sha256,
         "operators": graph.operator_counts(),
         "macs": macs(graph),
+    }
+
+
+def refusal_record(graph: Graph, cores: int, objective: str | None, error: DoesNotFit) -> dict[str, Any]:
+    """`hil.plan/1` of a plan that does not fit: where it is tightest, and on how many such boards it would fit."""
+    return {
+        "schema": "hil.plan/1",
+        "model": model_record(graph),
+        "cores": cores,
+        "objective": objective or "latency",
+        "fits": False,
+        "nodes": [],
+        "fits_on_nodes": error.nodes,
+        "tightest": {
+            "node": error.node,
+            "operator": error.operator,
+            "tensor": error.tensor,
+            "needed": error.needed,
+            "available": error.available,
+        },
+        "reason": error.message,
     }
 
 

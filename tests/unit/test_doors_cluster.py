@@ -16,6 +16,7 @@ from hil.errors import DoesNotFit, NodeFailed, UsageError
 from hil.measure import ClusterMeasured
 from hil.model import inputs as input_sets
 from hil.model.reference import ReferenceResult
+from hil.paths import ZOO
 from hil.record import Limits, judged_cluster
 from tests.support import clusters
 from tests.support.clusters import FakeCluster, deployed_cluster, planned_cluster
@@ -380,3 +381,19 @@ def test_refusals_are_told_by_both_doors(model: Path, monkeypatch: pytest.Monkey
     with pytest.raises(DoesNotFit) as caught:
         api.profile(model, api.Request("rp2040", nodes=4))
     assert (caught.value.node, caught.value.exit_status) == (3, 3)
+
+
+def test_a_plan_that_does_not_fit_says_where_and_what_would(capsys: pytest.CaptureFixture[str]) -> None:
+    model = ZOO / "resnet8" / "resnet8.tflite"
+    assert cli.main(["plan", str(model), "--board", "rp2040:40K", "--json", "-"]) == 3
+    said = capsys.readouterr()
+    record = json.loads(said.out)
+    assert (record["fits"], record["fits_on_nodes"]) == (False, 1)
+    assert record["tightest"]["needed"] > record["tightest"]["available"] == 40 * 1024
+    assert "--objective ram" in said.err
+    assert cli.main(["plan", str(model), "--board", "rp2040:40K", "--objective", "ram", "--json", "-"]) == 0
+    capsys.readouterr()
+    assert cli.main(["plan", str(model), "--board", "rp2040:24K", "--objective", "ram", "--json", "-"]) == 3
+    record = json.loads(capsys.readouterr().out)
+    assert record["fits_on_nodes"] > 1
+    assert record["tightest"]["operator"].startswith("operator ")

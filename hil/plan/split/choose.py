@@ -60,18 +60,18 @@ def split(
 
 
 def fewest(graph: Graph, nodes: Sequence[Node], wire: Wire, most: int, *, say: Say = _silent) -> int | None:
-    """How many nodes, more than these and like the last of these, hold the model; None if `most` do not.
+    """How many nodes, as many as these or more like the last of these, hold the model; None if `most` do not.
 
     Of numbers between, it is taken that what fits on some fits on more.
     """
     model = divisible(graph)
 
     def fits(count: int) -> bool:
-        say(f"looking whether {graph.name} fits on {count} nodes")
+        say(f"looking whether {graph.name} fits on {count} node{'s' * (count != 1)}")
         more = [*nodes, *[nodes[-1]] * (count - len(nodes))]
         return _Chooser(model, more, wire, equal=False).fits()
 
-    low, high = len(nodes), min(most, len(nodes) + 1)
+    low, high = len(nodes) - 1, len(nodes)
     while not fits(high):
         if high == most:
             return None
@@ -145,11 +145,17 @@ class _Chooser:
         return laid
 
     def _no_flash(self, number: int, needed: int) -> DoesNotFit:
-        node = self._nodes[number]
+        node, graph = self._nodes[number], self._model.graph
+        largest = max(self._model.operations, key=lambda op: op.constants(op.out.view.whole)).job
+        operator = graph.operators[largest.operator]
+        tensor = graph.tensors[operator.outputs[0]]
+        code = node.board.flash.bytes - node.flash
         return DoesNotFit(
-            f"{self._model.graph.name} does not fit on {count_of(self._nodes)}: node {number} ({node.board.name}) "
-            f"needs {needed + node.board.flash.bytes - node.flash} bytes of flash, of {node.board.flash.bytes}",
-            needed=needed, available=node.flash, operator="all", tensor="weights", node=number,
+            f"{graph.name} does not fit on {count_of(self._nodes)}: node {number} ({node.board.name}) needs "
+            f"{needed + code} bytes of flash, {node.board.flash.bytes} are available ({needed} for the program, {code} "
+            f"for code); most of it are weights, the largest of {operator}, output {tensor}",
+            needed=needed + code, available=node.board.flash.bytes, operator=str(operator), tensor=str(tensor),
+            node=number,
         )  # fmt: skip
 
     def _hopeless(self) -> DoesNotFit:
