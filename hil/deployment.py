@@ -156,12 +156,12 @@ def plan_for(
     _check_cores(board, cores)
     say(f"planning {graph.name} for {board.name}")
     searched = None
-    if objective is None:
-        made = plan(graph, board, cores=cores)
-    else:
-        searched = split(graph, [Node(board, cores, None)], wire_named(_NO_WIRE), objective=objective, say=say)
-        made = searched.plans[0]
     try:
+        if objective is None:
+            made = plan(graph, board, cores=cores)
+        else:
+            searched = split(graph, [Node(board, cores, None)], wire_named(_NO_WIRE), objective=objective, say=say)
+            made = searched.plans[0]
         made.check_fit(Footprint(0, 0, ()))  # what can never fit is refused before anything is built
         say(f"building firmware for {board.name}")
         footprint = _footprint(made, toolchain, say)
