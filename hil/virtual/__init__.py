@@ -73,6 +73,9 @@ class VirtualBoard:
             raise process.missing(f"greeted with {greeting!r:.80}")
         self.uart0_url = f"socket://127.0.0.1:{ports[0]}"
         self._probe = Probe("127.0.0.1", ports[1], limit=limit) if ports[1] else None
+        debug = greeting.get("debug")
+        self.debug_port = f"127.0.0.1:{debug}" if type(debug) is int else None
+        """Where its debug port is, host:port, for pyOCD the probe `hil:HOST:PORT`; None if it has none."""
 
     def __enter__(self) -> Self:
         return self
@@ -123,11 +126,16 @@ class ClusterBoard(VirtualBoard):
         self.probe.close()
 
 
-def start(board: str, elf: Path, *, limit: float = 60) -> VirtualBoard:
-    """Power up a virtual `board` with `elf` in its flash; `BoardMissing` if it is not ready in `limit` seconds."""
+def start(board: str, elf: Path | None = None, *, limit: float = 60) -> VirtualBoard:
+    """Power up a virtual `board` with `elf` in its flash, or with erased flash; `BoardMissing` if it is not ready in
+    `limit` seconds."""
     prepare(board)
-    command = [sys.executable, "-m", "hil.virtual", board, "--elf", str(elf.resolve())]
+    command = [sys.executable, "-m", "hil.virtual", board]
+    if elf is not None:
+        command += ["--elf", str(elf.resolve())]
     if described(board).runner == "process":
+        if elf is None:
+            raise UsageError(f"the virtual {board} has no flash that could be empty")
         command = [str(elf.resolve())]  # which greets, and ends with its owner, itself
     return _started(Process(command, f"the virtual {board}"), board, limit)
 

@@ -16,12 +16,13 @@ from pathlib import Path
 from types import FrameType
 
 from hil import board as boards
-from hil.errors import HilError
+from hil.errors import HilError, UsageError
 from hil.image.elf import Elf
 from hil.virtual import described, names
 
-Started = tuple[tuple[int, int], Callable[[], int]]
-"""The ports of UART0 and the probe, and what serves until it is over and gives the exit status."""
+Started = tuple[tuple[int, ...], Callable[[], int]]
+"""The ports of UART0, the probe and, where there is one, the debug port; and what serves until it is over and gives the
+exit status."""
 
 
 def _address(text: str) -> tuple[str, int]:
@@ -40,7 +41,7 @@ def main() -> int:
     """Parse the command line, start the board, serve."""
     parser = argparse.ArgumentParser(prog="python -m hil.virtual", description="Be a virtual board.")
     parser.add_argument("board", help=f"one of {', '.join(names())}")
-    parser.add_argument("--elf", type=Path, required=True, help="what is in its flash")
+    parser.add_argument("--elf", type=Path, help="what is in its flash; without it flash is erased")
     parser.add_argument("--listen", type=_address, default=("127.0.0.1", 0), metavar="HOST:PORT", help="of UART0")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, _stop)
@@ -54,19 +55,20 @@ def main() -> int:
     except OSError as error:
         print(f"virtual {arguments.board}: cannot listen: {error}", file=sys.stderr)
         return 4
-    uart0, probe = ports
-    ready = {"schema": "hil.virtual/1", "uart0": uart0, "probe": probe, "pid": os.getpid()}
+    named = dict(zip(("uart0", "probe", "debug"), ports, strict=False))
+    ready = {"schema": "hil.virtual/1", **named, "pid": os.getpid()}
     print(json.dumps(ready), flush=True)
     return serve()
 
 
-def _unicorn(board: str, elf: Path, host: str, port: int) -> Started:
+def _unicorn(board: str, elf: Path | None, host: str, port: int) -> Started:
     from hil.virtual.chip import chips  # noqa: PLC0415
     from hil.virtual.chip.board import Microcontroller, flash_image  # noqa: PLC0415  loads unicorn
     from hil.virtual.server import Server  # noqa: PLC0415
 
     chip = chips.find(described(board).machine)
-    server = Server(Microcontroller(chip, flash_image(chip, Elf(elf).segments, elf.name)), host, port)
+    flash = flash_image(chip, Elf(elf).segments, elf.name) if elf is not None else b""
+    server = Server(Microcontroller(chip, flash), host, port)
 
     def serve() -> int:
         server.serve()
@@ -75,7 +77,9 @@ def _unicorn(board: str, elf: Path, host: str, port: int) -> Started:
     return server.ports, serve
 
 
-def _qemu(board: str, elf: Path, host: str, port: int) -> Started:
+def _qemu(board: str, elf: Path | None, host: str, port: int) -> Started:
+    if elf is None:
+        raise UsageError(f"the virtual {board} has no flash that could be empty: give it --elf")
     from hil.virtual.qemu import Supervisor  # noqa: PLC0415
 
     supervisor = Supervisor(boards.load(board), elf, host, port)

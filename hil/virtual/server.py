@@ -10,8 +10,9 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from hil.virtual.chip import native
+from hil.virtual.chip import debug, native
 from hil.virtual.chip.board import Microcontroller
+from hil.virtual.debugport import DebugServer
 from hil.virtual.probe import MOST_BYTES
 from hil.virtual.sockets import Answer, Loop, RequestPort, UartPort
 
@@ -25,14 +26,16 @@ class Server:
         self._board = board
         self._idle = False
         self._run_again = True
+        self._bootsel = False
         self._loop = Loop(host)
         self._uart = UartPort(self._loop, self, self._say, port)
         self._probe = RequestPort(self._loop, self._obey)
+        self._debug = DebugServer(self._loop, debug.wire(board), board.reset, self._go_on, self._say)
 
     @property
-    def ports(self) -> tuple[int, int]:
-        """The TCP ports of UART0 and of the probe."""
-        return self._uart.port, self._probe.port
+    def ports(self) -> tuple[int, int, int]:
+        """The TCP ports of UART0, of the probe, and of the debug port."""
+        return self._uart.port, self._probe.port, self._debug.port
 
     @property
     def room(self) -> int:
@@ -42,6 +45,9 @@ class Server:
     def give(self, data: bytes) -> None:
         """Bytes from the host."""
         self._board.give(data)
+        self._run_again = True
+
+    def _go_on(self) -> None:
         self._run_again = True
 
     def serve(self) -> None:
@@ -62,8 +68,10 @@ class Server:
     def _report(self, ran: int) -> None:
         for line in self._board.notes():
             self._say(line)
-        if self._idle and ran == native.RAN_IDLE and self._board.state().pc[0] in self._board.chip.bootsel:
+        waits = self._idle and ran == native.RAN_IDLE and self._board.state().pc[0] in self._board.chip.bootsel
+        if waits and not self._bootsel:
             self._say(f"BOOTSEL: {self._board.chip.wanted}")
+        self._bootsel = waits
 
     def _say(self, line: str) -> None:
         print(f"virtual {self._board.chip.name}: {line}", file=sys.stderr, flush=True)

@@ -161,6 +161,39 @@ class Microcontroller:
                 return bytes(memory[address - base : address - base + length])
         return None
 
+    # ---- as a debugger sees it, between two runs ----
+
+    def write(self, address: int, data: bytes) -> bool:
+        """Change RAM; False if any of it is elsewhere."""
+        at = address - RAM_BASE
+        if at < 0 or at + len(data) > len(self._ram):
+            return False
+        self._ram[at : at + len(data)] = data
+        self._lib.machine_wrote(self._machine, address, len(data))
+        return True
+
+    def flash_pages(self, offset: int, data: bytes) -> None:
+        """Put `data` into flash as if it had been erased there. Raises `UsageError` if it does not fit."""
+        if offset < 0 or offset + len(data) > len(self._flash):
+            raise UsageError(f"{len(data)} bytes at offset {offset:#x} are not in the flash of a {self.chip.name}")
+        self._flash[offset : offset + len(data)] = data
+        self._lib.machine_wrote(self._machine, self.chip.flash_base + offset, len(data))
+
+    def debug_read(self, core: int, address: int) -> int | None:
+        """A register as `core` sees it, debug registers among them; None where there is none."""
+        value = ctypes.c_uint32()
+        if not self._lib.machine_debug_read(self._machine, core, address, ctypes.byref(value)):
+            return None
+        return value.value
+
+    def debug_write(self, core: int, address: int, value: int) -> bool:
+        """Write a register; False where there is none."""
+        return bool(self._lib.machine_debug_write(self._machine, core, address, value))
+
+    def reset(self) -> None:
+        """Reset the chip: RAM and flash stay, time goes on."""
+        self.debug_write(0, 0xE000_ED0C, 0x05FA_0004)
+
     def notes(self) -> Iterator[str]:
         """What happened that a person should know, once each."""
         note = (ctypes.c_uint32 * 4)()

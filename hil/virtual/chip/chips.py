@@ -11,7 +11,8 @@ from hil.errors import UsageError
 class Chip:
     """Memories as the address map has them, and what the boot ROM is compiled for.
 
-    `bootsel`: addresses of the ROM at which it has found nothing to start; `wanted`: what it looked for.
+    `bootsel`: addresses of the ROM at which it has found nothing to start; `wanted`: what it looked for. `multidrop`:
+    TARGETSEL of each core's debug port where several are on the wire; empty where there is one.
     """
 
     name: str
@@ -22,6 +23,7 @@ class Chip:
     flash_windows: tuple[int, ...]
     bootsel: range
     wanted: str
+    multidrop: tuple[int, ...] = ()
 
     @property
     def flash_base(self) -> int:
@@ -40,6 +42,7 @@ _CHIPS = (
         flash_windows=(0x1000_0000, 0x1100_0000, 0x1200_0000, 0x1300_0000),  # data sheet 2.6.3
         bootsel=range(0x40, 0x48),
         wanted="no second-stage boot with a valid checksum at the start of flash",
+        multidrop=(0x0100_2927, 0x1100_2927),
     ),
     Chip(
         name="rp2350",

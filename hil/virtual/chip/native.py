@@ -51,6 +51,9 @@ def load(path: Path) -> ctypes.CDLL:
         "machine_take": (u32, (pointer, u8p, u32)),
         "machine_room": (u32, (pointer,)),
         "machine_clock": (None, (pointer, ctypes.POINTER(ClockStruct))),
+        "machine_debug_read": (ctypes.c_bool, (pointer, u32, u32, ctypes.POINTER(u32))),
+        "machine_debug_write": (ctypes.c_bool, (pointer, u32, u32, u32)),
+        "machine_wrote": (None, (pointer, u32, u32)),
         "machine_note": (ctypes.c_bool, (pointer, ctypes.POINTER(u32))),
     }
     for name, (result, arguments) in signatures.items():
@@ -112,5 +115,7 @@ def describe(kind: int, core: int, a: int, b: int) -> str:
             return f"W5500: {_REFUSED.get(a, f'refusal {a}')} ({b:#x})"
         case 13:
             return f"W5500: its receive memory is full: a datagram of {a} bytes is lost"
+        case 15:
+            return f"core {core}: flash of {b} bytes at offset {a:#x} cannot be erased or programmed so"
         case _:
             return "network: bytes that are no frame, or that no pin leads to, are lost"

@@ -25,6 +25,7 @@ static const BlockInfo blocks[] = {
     {0x40058000u, watchdog_read, watchdog_write, 2, 3, true, -1, BLOCK_WATCHDOG},
     {0x40060000u, rosc_read, storage_write, 2, 3, true, -1, BLOCK_PLAIN},
     {0x40064000u, storage_read, storage_write, 2, 3, true, -1, BLOCK_PLAIN},  /* VREG_AND_CHIP_RESET */
+    {0x3ffff000u, storage_read, flasher_write, 0, 0, false, -1, BLOCK_PLAIN}, /* the ROM's way into flash: flasher.c */
     {0xd0000000u, sio_read, sio_write, -1, -1, false, -1, BLOCK_PLAIN},
     {0xe000e000u, ppb_read, ppb_write, 0, 0, false, -1, BLOCK_PLAIN},         /* the core's own: SysTick, NVIC, SCB */
 };

@@ -28,6 +28,7 @@ static const BlockInfo blocks[] = {
     {0x400e0000u, storage_read, storage_write, 0, 0, true, -1, BLOCK_PLAIN},  /* BOOTRAM */
     {0x400e8000u, rosc_read, storage_write, 0, 0, true, -1, BLOCK_PLAIN},
     {0x40108000u, ticks_read, ticks_write, 0, 0, true, -1, BLOCK_TICKS},
+    {0x3ffff000u, storage_read, flasher_write, 0, 0, false, -1, BLOCK_PLAIN}, /* the ROM's way into flash: flasher.c */
     {0xd0000000u, sio_read, sio_write, 0, 0, false, -1, BLOCK_PLAIN},
     {0xe0001000u, dwt_read, dwt_write, 0, 0, false, -1, BLOCK_PLAIN},
     {0xe000e000u, ppb_read, ppb_write, 0, 0, false, -1, BLOCK_PLAIN},         /* SysTick, NVIC, SCB, DCB */

@@ -131,8 +131,11 @@ static bool on_translate(uc_engine *uc, uint64_t address, uc_mem_type type, uc_t
         entry->perms = *code ? UC_PROT_ALL : UC_PROT_READ | UC_PROT_WRITE;
         return true;
     }
-    if (memory_at(core->machine, at, 1, false)) {
-        entry->perms = UC_PROT_READ | UC_PROT_EXEC;
+    const uint8_t *memory = memory_at(core->machine, at, 1, false), *flash = core->machine->flash;
+    if (memory) {
+        bool in_flash = memory >= flash && memory < flash + core->machine->chip->flash_bytes;
+        if (in_flash && type == UC_MEM_FETCH) core->flash_pages[(size_t)(memory - flash) / FLASH_PAGE] = 1;
+        entry->perms = in_flash && type != UC_MEM_FETCH ? UC_PROT_READ : UC_PROT_READ | UC_PROT_EXEC;
         return true;
     }
     entry->perms = UC_PROT_READ | UC_PROT_WRITE;
@@ -163,7 +166,9 @@ void core_reset(Core *core)
     uc_engine *uc = core->uc;
     struct Machine *machine = core->machine;
     uint32_t index = core->index;
+    Debug debug = core->debug;
     memset(core, 0, sizeof *core);
+    core->debug = debug;
     core->uc = uc;
     core->machine = machine;
     core->index = index;
@@ -179,6 +184,17 @@ void core_reset(Core *core)
     exception_reset(core);
     uc_ctl_flush_tb(uc);
     uc_ctl_flush_tlb(uc); /* code_pages are data again */
+    debug_reset(core);
+}
+
+/* It stopped at core->pc in the middle of a block, all of which is charged: take back what has not run. */
+void core_cut_short(Core *core)
+{
+    uint64_t instructions = 0;
+    core->cycles = core_time(core, core->pc, &instructions);
+    core->instructions = instructions;
+    core->penalty = 0;
+    core->fall = UINT32_MAX;
 }
 
 /* The cycle at which the instruction at `pc` of the running block began. The whole block is charged ahead, so what
@@ -202,13 +218,18 @@ void core_run(Core *core, uint64_t budget)
     const uint64_t others = core->machine->core[1 - core->index].effects;
     if (others != core->seen) core->have = core->spun = false; /* memory may have changed since */
     core->seen = others;
-    uc_err error = uc_emu_start(core->uc, core->pc | 1u, nowhere(core), 0, 0);
+    uc_err error = uc_emu_start(core->uc, core->pc | 1u, nowhere(core), 0, core->single ? 1 : 0);
     uint32_t pc = 0;
     uc_reg_read(core->uc, UC_ARM_REG_PC, &pc);
     core->pc = pc & ~1u;
     if (error != UC_ERR_OK || core->stop == STOP_ERROR) {
         core->stop = STOP_ERROR;
         exception_take(core, error);
+    } else if (core->stop == STOP_BREAKPOINT) {
+        core_cut_short(core);
+        debug_halt(core, DFSR_BKPT);
+    } else if (core->stop == STOP_NONE && core->single) {
+        core_cut_short(core);
     } else if (core->stop == STOP_NONE) {
         core->stop = STOP_WFI; /* the only way that unicorn ends a run of its own */
     }

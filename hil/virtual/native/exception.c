@@ -6,7 +6,7 @@
 #include "machine.h"
 
 enum { HARD_FAULT = 3, SVCALL = 11 };
-enum { TRAP_UNDEFINED = 1, TRAP_SVC = 2, TRAP_BREAKPOINT = 7, TRAP_STATE = 18 }; /* QEMU's numbers */
+enum { TRAP_UNDEFINED = 1, TRAP_SVC = 2, TRAP_BREAKPOINT = 7, TRAP_COPROCESSOR = 17, TRAP_STATE = 18 }; /* QEMU's numbers */
 #define FRAME 32u
 
 static uint32_t get(Core *core, int id)
@@ -89,6 +89,7 @@ static void fault(Core *core, uint32_t cause)
     note(core->machine, NOTE_FAULT, core->index, core->pc, cause);
     if (number == HARD_FAULT) lock_up(core);
     else enter(core, HARD_FAULT, core->pc);
+    debug_faulted(core);
 }
 
 static void leave(Core *core)
@@ -134,10 +135,25 @@ static uint32_t cause_of(const Core *core, uc_err error, int trap)
 {
     if (error == UC_ERR_INSN_INVALID || trap == TRAP_UNDEFINED) return CAUSE_UNDEFINED;
     if (trap == TRAP_BREAKPOINT) return CAUSE_BREAKPOINT;
+    if (trap == TRAP_COPROCESSOR) return CAUSE_UNDEFINED;
     if (trap == TRAP_STATE) return CAUSE_STATE;
     if (trap >= 0) return CAUSE_UNALIGNED; /* aborts: no other is left, since translations are our own */
     if (core->touched_how == UC_MEM_FETCH) return CAUSE_FETCH;
     return core->touched_how == UC_MEM_WRITE ? CAUSE_WRITE : CAUSE_READ;
+}
+
+/* RP2350's redundancy coprocessor (its data sheet, 3.6.3): whoever asks whether it is salted is told that it is, as it is
+ * behind the boot ROM. Its other instructions, which check for glitches, are not modelled. */
+static bool coprocessor(Core *core)
+{
+    enum { CPACR = 0xd88, CP7 = 3 << 14 };
+    const uint8_t *code = memory_at(core->machine, core->pc, 4, false);
+    bool canary = code && load32(code) == 0xf710ee30u; /* mrc p7, #1, apsr_nzcv, c0, c0, #0 */
+    if (!canary || (core->ppb[CPACR / 4] & CP7) != CP7) return false;
+    core->pc += 4;
+    core_cut_short(core);
+    set(core, UC_ARM_REG_XPSR, (get(core, UC_ARM_REG_XPSR) & 0x0fffffffu) | 0x80000000u);
+    return true;
 }
 
 /* The run ended in `error`, or in the trap core->trap: do what the core does. */
@@ -164,12 +180,10 @@ void exception_take(Core *core, uc_err error)
         fault(core, CAUSE_SVC);
         return;
     }
+    if (trap == TRAP_COPROCESSOR && coprocessor(core)) return;
     uint32_t cause = cause_of(core, error, trap);
     if (cause == CAUSE_UNDEFINED || cause == CAUSE_BREAKPOINT) core->pc = last_instruction(core);
-    uint64_t instructions = 0;
-    core->cycles = core_time(core, core->pc, &instructions);
-    core->instructions = instructions;
-    core->penalty = 0;
-    core->fall = UINT32_MAX;
-    fault(core, cause);
+    core_cut_short(core);
+    if (cause == CAUSE_BREAKPOINT && debug_enabled(core)) debug_halt(core, DFSR_BKPT);
+    else fault(core, cause);
 }

@@ -112,7 +112,27 @@ void machine_power(Machine *m, uint64_t world)
     memset(m->uart, 0, sizeof m->uart);
     network_power(m, world);
     memset(m->bank, 0, sizeof m->bank);
-    for (uint32_t i = 0; i < CORES; i++) m->core[i].instructions = m->core[i].effects = 0;
+    for (uint32_t i = 0; i < CORES; i++) {
+        m->core[i].instructions = m->core[i].effects = 0;
+        for (uint32_t k = 0; k < BREAKPOINTS; k++)
+            if (m->core[i].debug.hooked[k]) uc_hook_del(m->core[i].uc, m->core[i].debug.hooks[k]);
+        m->core[i].debug = (Debug){0};
+    }
+    chip_reset(m);
+}
+
+/* Memory has been changed behind unicorn's back. */
+void machine_flush(Machine *m)
+{
+    if (!m->written) return;
+    m->written = false;
+    for (uint32_t i = 0; i < CORES; i++) uc_ctl_flush_tb(m->core[i].uc);
+}
+
+/* A core, or a debugger by way of it, asked for a reset of the chip. */
+void machine_restart(Machine *m)
+{
+    note(m, NOTE_RESTART, 0, m->reason, 0);
     chip_reset(m);
 }
 
@@ -219,7 +239,7 @@ static bool nobody_runs(Machine *m)
 static Core *choose(Machine *m, uint64_t *budget)
 {
     Core *a = &m->core[0], *b = &m->core[1];
-    bool a_runs = a->state == CORE_RUNS, b_runs = b->state == CORE_RUNS;
+    bool a_runs = core_runs(a), b_runs = core_runs(b);
     *budget = m->limit;
     if (!a_runs && !b_runs) return NULL;
     if (!a_runs || !b_runs) return a_runs ? a : b;
@@ -241,14 +261,12 @@ static int run(Machine *m)
     for (uint32_t i = 0; i < CORES; i++) m->core[i].have = m->core[i].spun = false; /* the host may have done something */
     for (;;) {
         uint64_t budget = 0;
-        if (m->restart || watchdog_bites(m, m->now)) {
-            note(m, NOTE_RESTART, 0, m->reason, 0);
-            chip_reset(m);
-        }
+        if (m->restart || watchdog_bites(m, m->now)) machine_restart(m);
+        machine_flush(m);
         for (uint32_t i = 0; i < CORES; i++) wake(m, &m->core[i]);
         Core *core = choose(m, &budget);
         if (!core) {
-            if (!nobody_runs(m)) return m->core[0].state == CORE_LOCKED ? RAN_DEAD : RAN_IDLE;
+            if (!nobody_runs(m)) return m->core[0].state == CORE_LOCKED && !m->core[0].debug.halted ? RAN_DEAD : RAN_IDLE;
             if (m->now >= m->limit) return RAN_TO_LIMIT;
             continue;
         }
@@ -259,7 +277,7 @@ static int run(Machine *m)
         }
         core_run(core, budget);
         if (core->stop == STOP_IDLE) return RAN_IDLE;
-        if (m->core[0].state == CORE_RUNS && m->core[1].state == CORE_RUNS && !m->passing && both_spin(m))
+        if (core_runs(&m->core[0]) && core_runs(&m->core[1]) && !m->passing && both_spin(m))
             return RAN_IDLE;
     }
 }
@@ -289,7 +307,7 @@ void machine_rest(Machine *m, uint64_t ps)
     uint64_t cycle = network_cycle(m, ps);
     if (cycle == NEVER || cycle <= m->now) return;
     for (uint32_t i = 0; i < CORES; i++)
-        if (m->core[i].state == CORE_RUNS) m->core[i].cycles += cycle - m->now;
+        if (core_runs(&m->core[i])) m->core[i].cycles += cycle - m->now;
     m->now = cycle;
 }
 

@@ -21,6 +21,7 @@
 #define CORES 2
 #define RAM_BASE 0x20000000u
 #define MOST_RAM 0x82000u
+#define MOST_FLASH 0x400000u
 #define MOST_BLOCKS 40u
 #define HOST_BYTES 65536u /* bytes on their way between UART and host; a power of two */
 #define NOTES 64u
@@ -45,12 +46,13 @@ void counter_set(Counter *counter, uint64_t cycle, uint64_t count);
 enum { BLOCK_STORES = 1, BLOCK_WFE = 2, BLOCK_WFI = 4, BLOCK_YIELD = 8, BLOCK_SEV = 16 };
 #define COST_BITS 15u
 #define SNAP 17
+#define FLASH_PAGE 4096u /* of which it is kept whether code was run from there */
 #define CODE_PAGE 1024u /* the smallest page that unicorn translates for this core */
 
 /* What a block of code costs; found by the address of its first instruction. */
 typedef struct { uint32_t pc; uint16_t bytes, cycles, instructions; uint8_t flags, penalty; } Block;
 
-typedef enum { STOP_NONE, STOP_BUDGET, STOP_WFE, STOP_WFI, STOP_IDLE, STOP_ERROR } Stop;
+typedef enum { STOP_NONE, STOP_BUDGET, STOP_WFE, STOP_WFI, STOP_IDLE, STOP_ERROR, STOP_BREAKPOINT } Stop;
 typedef enum { CORE_RUNS, CORE_WAITS_EVENT, CORE_WAITS_INTERRUPT, CORE_LOCKED, CORE_HELD } CoreState;
 
 /* SysTick (ARMv6-M ARM B3.3): `value` was the count at cycle `base`. */
@@ -63,6 +65,16 @@ typedef struct { uint64_t base; uint32_t control, value; } CycleCounter;
 typedef struct { uint64_t ready; uint32_t dividend, divisor, quotient, remainder; bool dirty, is_signed; } Divider;
 
 typedef struct { uint32_t words[8]; uint32_t head, count; bool overflow, underflow; } Mailbox;
+
+/* What a debugger sees and sets (debug.c); it lives through resets. `catches`: of DEMCR; `data`: DCRDR; `status`: DFSR;
+ * `unit`: FP_CTRL. `hooked`: where unicorn stops for comparator i, 0: nowhere. */
+#define BREAKPOINTS 4u
+enum { DFSR_HALTED = 1, DFSR_BKPT = 2, DFSR_VCATCH = 8 };
+typedef struct {
+    bool halted, was_reset;
+    uint32_t control, catches, data, status, unit, comparators[BREAKPOINTS], hooked[BREAKPOINTS];
+    uc_hook hooks[BREAKPOINTS];
+} Debug;
 
 typedef struct Machine Machine;
 
@@ -91,11 +103,13 @@ typedef struct Core {
 
     SysTick systick;
     CycleCounter counter;
+    Debug debug;
+    bool single; /* one instruction only */
     Divider divider;
     Mailbox inbox;
     uint32_t vtor, ppb[1024];
 
-    uint8_t code_pages[MOST_RAM / CODE_PAGE];
+    uint8_t code_pages[MOST_RAM / CODE_PAGE], flash_pages[MOST_FLASH / FLASH_PAGE];
     Block blocks[1u << COST_BITS];
 } Core;
 
@@ -170,6 +184,7 @@ struct Machine {
     uint64_t now;      /* the latest cycle that any core has reached */
     uint64_t limit;
     bool no_skip;      /* run polling loops in full: to prove that skipping changes nothing */
+    bool written;      /* the host, or the ROM, has changed memory that may be translated */
     bool restart;      /* a core asked for a reset of the chip */
     uint32_t reason;   /* WATCHDOG_REASON after it */
     uint32_t bank[MOST_BLOCKS][1024];
@@ -199,7 +214,8 @@ struct Machine {
 /* Things worth a line on stderr; texts are in native.py. */
 enum {
     NOTE_FAULT = 1, NOTE_LOCKUP, NOTE_RESTART, NOTE_INTERRUPTS, NOTE_WFI, NOTE_CLOCK_STOPPED, NOTE_INTERPOLATOR,
-    NOTE_OVERRUN, NOTE_TX_LOST, NOTE_NO_FRAME, NOTE_SPI, NOTE_W5500, NOTE_W5500_FULL
+    NOTE_OVERRUN, NOTE_TX_LOST, NOTE_NO_FRAME, NOTE_SPI, NOTE_W5500, NOTE_W5500_FULL,
+    NOTE_FLASHER = 15
 };
 enum {
     CAUSE_READ = 1, CAUSE_WRITE, CAUSE_FETCH, CAUSE_UNDEFINED, CAUSE_BREAKPOINT, CAUSE_UNALIGNED, CAUSE_SVC, CAUSE_STATE
@@ -267,7 +283,7 @@ void storage_write(const Access *at, uint32_t value);
 ReadRegister clocks_read, resets_read, psm_read, xosc_read, rosc_read, pll_read, ssi_read, uart_read, uart1_read,
     spi_read, timer_read, watchdog_read, ticks_read, sio_read, ppb_read, dwt_read;
 WriteRegister clocks_write, resets_write, psm_write, xosc_write, pll_write, ssi_write, uart_write, uart1_write,
-    spi_write, timer_write, watchdog_write, ticks_write, sio_write, ppb_write, dwt_write, read_only;
+    spi_write, timer_write, watchdog_write, ticks_write, sio_write, ppb_write, dwt_write, flasher_write, read_only;
 
 uc_err bus_map(Machine *m, Core *core);
 bool bus_owns(const Machine *m, uint32_t address);
@@ -296,12 +312,24 @@ void cost_block(Machine *m, Block *block, uint32_t pc, uint32_t bytes);
 uc_err core_open(Core *core);
 void core_reset(Core *core);
 void core_run(Core *core, uint64_t budget);
+void core_cut_short(Core *core);
 uint64_t core_time(const Core *core, uint32_t pc, uint64_t *instructions);
 /* An access to a device, as unicorn reports it. */
 typedef struct { uint32_t address, bytes; bool writes; } Wanted;
 uint32_t where(Core *core, const Wanted *wanted);
 
 bool spin_step(Core *core, uint32_t pc);
+
+/* Whether it is its turn, now and then. */
+static inline bool core_runs(const Core *core) { return core->state == CORE_RUNS && !core->debug.halted; }
+
+bool debug_enabled(const Core *core);
+void debug_halt(Core *core, uint32_t why);
+void debug_reset(Core *core);
+void debug_faulted(Core *core);
+void debug_changed(Machine *m, uint32_t offset, uint32_t bytes);
+void machine_flush(Machine *m);
+void machine_restart(Machine *m);
 
 void exception_reset(Core *core);
 void exception_take(Core *core, uc_err error);

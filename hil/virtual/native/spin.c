@@ -64,7 +64,7 @@ static bool skip(Core *core)
     core->spun = true;
     core->spun_stable = until;
     core->spun_effects = m->core[0].effects + m->core[1].effects;
-    bool alone = m->core[1 - core->index].state != CORE_RUNS;
+    bool alone = !core_runs(&m->core[1 - core->index]);
     if (alone && until == NEVER && !m->passing) {
         core->stop = STOP_IDLE;
         return true;

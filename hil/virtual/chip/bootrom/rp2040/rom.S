@@ -39,10 +39,25 @@ lookup:
 2:  ldrh r0, [r0, #2]
     bx lr
 
+#include "flash.h"
+
     .balign 4
 functions:
     .byte 'U', 'B'                  // reset to USB boot
     .hword 0x41                     // rom_bootsel
+    .byte 'I', 'F'                  // flash (2.8.3.1.3): connect
+    .hword rom_flash_nothing - start + 1
+    .byte 'E', 'X'                  // leave execute-in-place
+    .hword rom_flash_nothing - start + 1
+    .byte 'R', 'E'                  // erase
+    .hword rom_flash_erase - start + 1
+    .byte 'R', 'P'                  // program
+    .hword rom_flash_program - start + 1
+    .byte 'F', 'C'                  // flush the cache
+    .hword rom_flash_nothing - start + 1
+    .byte 'C', 'X'                  // execute in place again
+    .hword rom_flash_nothing - start + 1
+    .hword 0
 data:
     .hword 0
 

@@ -6,10 +6,18 @@
     .thumb
 
     .section .vectors, "ax"
+start:
     .word 0x20081800                // a stack for each core comes from rom_reset
     .word rom_reset
-    .rept 14
-    .word rom_dead                  // every exception, while VTOR is still 0
+    .word rom_dead                  // NMI
+    .word rom_dead                  // HardFault, while VTOR is still 0
+    .byte 'M', 'u', 2, 1            // well-known addresses (5.4.1), where faults that are off after reset would be
+    .hword functions - start        // lld knows no 16-bit relocations: all of these are in this section
+    .hword lookup - start + 1
+    .hword lookup - start + 1
+    .hword 0
+    .rept 9
+    .word rom_dead
     .endr
 
     // Address 0x40 is what the host process knows as "in BOOTSEL": no image in flash.
@@ -20,6 +28,40 @@ rom_bootsel:
     cpsid i
 1:  wfe
     b 1b
+
+    // lookup(code, mask) -> address, or 0 (5.4.1); all that there is is Secure Arm code, bit 2 of the mask
+lookup:
+    lsls r1, r1, #29
+    bpl 2f
+    adr r2, functions
+1:  ldrh r3, [r2]
+    cbz r3, 2f
+    cmp r3, r0
+    beq 3f
+    adds r2, #4
+    b 1b
+2:  movs r0, #0
+    bx lr
+3:  ldrh r0, [r2, #2]
+    bx lr
+
+#include "flash.h"
+
+    .balign 4
+functions:
+    .byte 'I', 'F'                  // flash (5.4.8): connect
+    .hword rom_flash_nothing - start + 1
+    .byte 'E', 'X'                  // leave execute-in-place
+    .hword rom_flash_nothing - start + 1
+    .byte 'R', 'E'                  // erase
+    .hword rom_flash_erase - start + 1
+    .byte 'R', 'P'                  // program
+    .hword rom_flash_program - start + 1
+    .byte 'F', 'C'                  // flush the cache
+    .hword rom_flash_nothing - start + 1
+    .byte 'C', 'X'                  // execute in place again
+    .hword rom_flash_nothing - start + 1
+    .hword 0
 
     .section .text.entry, "ax"
     .thumb_func
