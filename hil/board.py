@@ -89,6 +89,15 @@ class NetworkPort:
 
 
 @dataclass(frozen=True)
+class Identity:
+    """A word by which a debugger knows the chip: of what is at `address`, the bits of `mask` are `value`."""
+
+    address: int
+    mask: int
+    value: int
+
+
+@dataclass(frozen=True)
 class Board:
     """A kind of hardware. Every value is checked on load; see the comments in `boards/rp2040.toml`."""
 
@@ -114,6 +123,9 @@ class Board:
     """What starting and ending a run takes beside its steps."""
     network: Mapping[str, NetworkPort] = field(default_factory=dict)
     """Its network ports by name: those that a `Wire.port` can name."""
+    flash_tools: Mapping[str, str] = field(default_factory=dict)
+    """The tools that flash it, the first is the default: what each calls this kind of board."""
+    identity: Identity | None = None
     default_wire: str | None = None
     """What its nodes are wired with where nobody says; None exactly if it has no network port."""
 
@@ -224,6 +236,7 @@ def parse(file: Path, text: str) -> Board:
         top.fail("memory.stack.per_core", f"{cores} stacks of {per_core} bytes do not fit in {stack.bytes}")
     uf2 = top.table("uf2", optional=True)
     costs, step_cost, run_cost = _costs(top.need("cost"))
+    flash_tools, identity = _flash(top.table("flash", optional=True))
     network, default_wire = _network(top.table("network", optional=True))
     board = Board(
         name=name,
@@ -245,6 +258,8 @@ def parse(file: Path, text: str) -> Board:
         step_cost=step_cost,
         run_cost=run_cost,
         network=network,
+        flash_tools=flash_tools,
+        identity=identity,
         default_wire=default_wire,
     )
     for table in (cpu, console, uf2, top):
@@ -288,6 +303,25 @@ def _build(table: _Table) -> dict[str, tuple[str, ...]]:
         table.seen.add(key)
     table.done()
     return made
+
+
+_FLASH_TOOLS = ("pyocd", "esptool", "uf2")
+
+
+def _flash(table: _Table | None) -> tuple[dict[str, str], Identity | None]:
+    if table is None:
+        return {}, None
+    tools = {key: table.string(key) for key in table.values if key in _FLASH_TOOLS}
+    if not tools:
+        table.fail("pyocd", f"no tool ({', '.join(_FLASH_TOOLS)})")
+    word = table.table("identity", optional=True)
+    identity = None
+    if word is not None:
+        address, mask, value = (word.integer(key, 0, 0xFFFF_FFFF) for key in ("address", "mask", "value"))
+        identity = Identity(address, mask, value)
+        word.done()
+    table.done()
+    return tools, identity
 
 
 def _network(table: _Table | None) -> tuple[dict[str, NetworkPort], str | None]:

@@ -30,7 +30,7 @@ class Malformed(Exception):
 
 
 class DebugServer:
-    """One client at a time; another is refused, as a debug wire has one probe. `touched` is called after each message."""
+    """One client at a time; another is refused, as a debug wire has one probe. `touched` is called when one has written."""
 
     def __init__(
         self, loop: Loop, wire: Wire, reset: Callable[[], None], touched: Callable[[], None], say: Say, port: int = 0
@@ -75,7 +75,6 @@ class DebugServer:
         try:
             while (message := self._message()) is not None:
                 answer = self._obey(message)
-                self._touched()
                 self._client.sendall(LENGTH.pack(len(answer)) + answer)
         except Malformed as error:
             self._say(f"debug port: {error}")
@@ -97,7 +96,7 @@ class DebugServer:
 
     def _obey(self, message: bytes) -> bytes:
         at = done = words = 0
-        acknowledge, read = OK, bytearray()
+        acknowledge, read, touched = OK, bytearray(), False
         while at < len(message):
             if len(message) - at < HEAD.size:
                 raise Malformed("a message that ends in a transaction")
@@ -109,6 +108,7 @@ class DebugServer:
                     raise Malformed("a message that ends in a transaction")
                 values = struct.unpack_from(f"<{count}I", message, at)
                 at += 4 * count
+                touched = True
             else:
                 words += count
             if not count or words > MOST_WORDS:
@@ -123,6 +123,8 @@ class DebugServer:
                 break
             read += struct.pack(f"<{len(found)}I", *found)
             done += 1
+        if touched:
+            self._touched()
         return ANSWER.pack(acknowledge, done) + bytes(read)
 
     def _one(self, request: int, count: int, values: tuple[int, ...]) -> list[int]:

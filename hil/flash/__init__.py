@@ -1,0 +1,90 @@
+"""Flashing: an image gets onto a board by the tool that people use for it.
+
+    flashed = hil.flash.flash("hil:127.0.0.1:40001", image, board)
+
+What a target is depends on the tool: for pyOCD the unique id of a probe, for UF2 a drive's folder or the serial port of
+the running board. None of these paths has met silicon yet: all were tried on virtual boards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from hil.board import Board
+from hil.errors import UsageError
+
+if TYPE_CHECKING:
+    from hil.image.build import Image
+
+__all__ = ["Flashed", "Flasher", "flash", "flasher", "tools"]
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Flashed:
+    """What a tool did. `bytes`: of the image; `bytes_written`: less what lay there already; `seconds`: of this host.
+
+    `verified`: every byte was read back, or hashed on the board. `log`: what the tool said.
+    """
+
+    tool: str
+    bytes: int
+    bytes_written: int
+    seconds: float
+    verified: bool
+    log: Path
+
+
+class Flasher(Protocol):
+    """A tool and the target that it writes to."""
+
+    @property
+    def name(self) -> str: ...
+
+    def flash(self, image: Image, board: Board, *, say: Say) -> Flashed:
+        """Put `image` on the board, which is a `board` or refused, and start it. Raises `FlashFailed`, `ToolMissing`."""
+
+
+def _pyocd(target: str) -> Flasher:
+    from hil.flash.pyocd import PyOcd  # noqa: PLC0415  a tool is loaded when it is wanted
+
+    return PyOcd(target)
+
+
+def _uf2(target: str) -> Flasher:
+    from hil.flash.uf2 import Uf2  # noqa: PLC0415
+
+    return Uf2(target)
+
+
+_FLASHERS: dict[str, Callable[[str], Flasher]] = {"pyocd": _pyocd, "uf2": _uf2}
+
+
+def tools() -> tuple[str, ...]:
+    """The tools that there are drivers for."""
+    return tuple(_FLASHERS)
+
+
+def flasher(target: str, board: Board, tool: str | None = None) -> Flasher:
+    """The driver of `tool`, or of the board's first, for `target`. Raises `UsageError` for a tool that is not its."""
+    known = [name for name in board.flash_tools if name in _FLASHERS]
+    if not known:
+        raise UsageError(f"no tool is known that flashes a {board.name}: boards/{board.name}.toml has no [flash]")
+    if tool is not None and tool not in known:
+        raise UsageError(f"{tool!r} does not flash a {board.name}; {' or '.join(known)} does")
+    return _FLASHERS[tool or known[0]](target)
+
+
+def _silent(text: str) -> None:
+    del text
+
+
+def flash(target: str, image: Image, board: Board, tool: str | None = None, say: Say = _silent) -> Flashed:
+    """Put `image` on the board at `target`, check it, start it. Raises `FlashFailed`, `ToolMissing`, `UsageError`."""
+    if image.board != board.name:
+        raise UsageError(f"the image is for a {image.board}, not for a {board.name}")
+    return flasher(target, board, tool).flash(image, board, say=say)

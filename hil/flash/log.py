@@ -1,0 +1,23 @@
+"""Where flash tools' output is kept: one file for each board kind and target, of its last time."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from hil.errors import FlashFailed
+from hil.paths import cache_root
+
+
+def log_file(tool: str, board: str, target: str) -> Path:
+    """An empty file in the cache. Raises `FlashFailed` where none can be made."""
+    name = re.sub(r"[^A-Za-z0-9.]+", "-", f"{board}-{tool}-{target}").strip("-")[-120:]
+    path = cache_root() / "flash" / f"{name}.log"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"")
+    except OSError as error:
+        raise FlashFailed(
+            f"cannot keep {tool}'s log at {path}: {error.strerror}", hint=f"ls -ld {path.parent}"
+        ) from error
+    return path

@@ -1,0 +1,132 @@
+"""pyOCD: sectors that differ are erased and written, everything is read back, the board is reset.
+
+pyOCD runs in a process of its own (`hil.flash.pyocd_child`), so that it can be stopped when it hangs, several boards are
+flashed side by side, and its log is kept. It is tried again after errors of the probe or of the wire, never after errors
+of the flash or a board that is not the one that was meant.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import json
+import os
+import select
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hil.board import Board
+from hil.errors import FlashFailed, ToolMissing
+from hil.flash import Flashed, Say
+from hil.flash.log import log_file
+
+if TYPE_CHECKING:
+    from hil.image.build import Image
+
+_TRIES = 3
+_ROOT = Path(__file__).resolve().parent.parent.parent
+_LONGEST = 1 << 20
+
+
+class PyOcd:
+    """The driver for the probe whose unique id is `target`."""
+
+    name = "pyocd"
+
+    def __init__(self, target: str, *, limit: float | None = None) -> None:
+        self._target = target
+        self._limit = limit
+        """Seconds for one attempt; None: 30, and 10 for each 100 KB."""
+
+    def flash(self, image: Image, board: Board, *, say: Say) -> Flashed:
+        """Put the image on. Raises `FlashFailed`, and `ToolMissing` where pyOCD is not installed."""
+        if importlib.util.find_spec("pyocd") is None:
+            raise ToolMissing("pyOCD is not installed in this environment", hint="pip install 'pytest-hil[pyocd]'")
+        if image.bin is None:
+            raise FlashFailed(f"an image for a {board.name} is a program of this machine; there is nothing to flash")
+        log = log_file(self.name, board.name, self._target)
+        request = {
+            "probe": self._target,
+            "target": board.flash_tools[self.name],
+            "file": str(image.bin),
+            "address": board.flash.address,
+            "identity": vars(board.identity) if board.identity else None,
+        }
+        limit = self._limit or 30 + image.flash / 10_000
+        began = time.monotonic()
+        for attempt in range(1, _TRIES + 1):
+            say(f"pyOCD: {board.name} at {self._target}" + (f", attempt {attempt}" if attempt > 1 else ""))
+            result = self._attempt(request, board, limit, log, say)
+            if "written" in result:
+                seconds = time.monotonic() - began
+                return Flashed(self.name, int(result["bytes"]), int(result["written"]), seconds, verified=True, log=log)
+            if not result["again"]:
+                break
+        raise FlashFailed(
+            f"{board.name} at probe {self._target}: pyOCD: {result['error']} (attempt {attempt}; log: {log})",
+            hint=result.get("hint") or "pyocd list",
+        )
+
+    def _attempt(self, request: dict[str, Any], board: Board, limit: float, log: Path, say: Say) -> dict[str, Any]:
+        """What the child answered; an "error" with "again" where it should be asked once more."""
+        with log.open("ab") as kept:
+            child = subprocess.Popen(
+                [sys.executable, "-m", "hil.flash.pyocd_child"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=kept,
+                cwd=_ROOT,  # so that nothing in the user's folder is imported in place of a module
+                start_new_session=True,
+            )
+        try:
+            assert child.stdin is not None
+            with contextlib.suppress(OSError):  # it ended already: that shows below
+                child.stdin.write(json.dumps(request).encode())
+                child.stdin.close()
+            answer = _lines(child, limit, lambda done: say(f"pyOCD: {board.name} at {self._target}: {done:.0%}"))
+        finally:
+            child.kill()
+            child.wait()
+            if child.stdout is not None:
+                child.stdout.close()
+        return answer
+
+
+def _lines(child: subprocess.Popen[bytes], limit: float, progress: Callable[[float], None]) -> dict[str, Any]:
+    """The child's last line, within `limit` seconds; those before it are progress."""
+    assert child.stdout is not None
+    end, buffer = time.monotonic() + limit, b""
+    handle = child.stdout.fileno()
+    while (left := end - time.monotonic()) > 0:
+        if not select.select([handle], [], [], left)[0]:
+            continue
+        part = os.read(handle, 65536)
+        if not part or len(buffer) > _LONGEST:
+            return {"error": f"it ended with status {child.wait()} and no result", "again": False}
+        *lines, buffer = (buffer + part).split(b"\n")
+        for line in lines:
+            answer = _parsed(line)
+            if answer is None:
+                return {"error": f"it answered {line[:80]!r}", "again": False}
+            if "progress" not in answer:
+                return answer
+            progress(answer["progress"])
+    return {"error": f"no result in {limit:.0f} s", "again": False, "hint": "unplug the probe, plug it in again"}
+
+
+def _parsed(line: bytes) -> dict[str, Any] | None:
+    try:
+        answer = json.loads(line)
+    except ValueError:
+        return None
+    if not isinstance(answer, dict):
+        return None
+    if isinstance(answer.get("progress"), float):
+        return answer
+    if isinstance(answer.get("written"), int) and isinstance(answer.get("bytes"), int):
+        return answer
+    return answer if isinstance(answer.get("error"), str) and isinstance(answer.get("again"), bool) else None
