@@ -16,7 +16,7 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 import hil
-from hil import api, doctor
+from hil import api, cli_flash, doctor
 from hil.deployment import Deployment, Say, model_named, silent
 from hil.errors import DoesNotFit, HilError, UsageError
 from hil.nodes import OBJECTIVES
@@ -59,11 +59,13 @@ def parser() -> argparse.ArgumentParser:
     _add(commands, "doctor", _doctor, "what is missing on this machine, and the command that mends it")
     plan = _add(commands, "plan", _plan, "what would run where: RAM, flash, predicted time; refuses what does not fit")
     build = _add(commands, "build", _build, "build firmware and program into ELF, BIN and UF2")
+    flash = _add(commands, "flash", _flash, cli_flash.TEXT)
     profile = _add(commands, "profile", _profile, "build, flash, run, compare with the reference, measure")
-    for sub in (plan, build, profile):
+    for sub in (plan, build, flash, profile):
         _model_options(sub)
     build.add_argument("--output", type=Path, default=Path(), metavar="DIR", help="where the files go (default: here)")
     build.add_argument("--compile-commands", action="store_true", help="also write compile_commands.json for editors")
+    cli_flash.options(flash)
     _profile_options(profile)
     _test_options(commands)
     return top
@@ -240,6 +242,10 @@ def _build(args: argparse.Namespace, say: Say) -> Outcome:
     }
     rows = [(path.suffix[1:] or path.name, str(path), str(path.stat().st_size)) for path in made]
     return Outcome(record, [table(None, ["file", "path", "bytes"], rows, right=("bytes",))])
+
+
+def _flash(args: argparse.Namespace, say: Say) -> Outcome:
+    return Outcome(*cli_flash.run(_request(args), args, say))
 
 
 def _profile(args: argparse.Namespace, say: Say) -> Outcome:

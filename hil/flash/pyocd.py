@@ -1,8 +1,8 @@
 """pyOCD: sectors that differ are erased and written, everything is read back, the board is reset.
 
-pyOCD runs in a process of its own (`hil.flash.pyocd_child`), so that it can be stopped when it hangs, several boards are
-flashed side by side, and its log is kept. It is tried again after errors of the probe or of the wire, never after errors
-of the flash or a board that is not the one that was meant.
+pyOCD runs in a process of its own (`hil.flash.pyocd_child`), so that it can be stopped when it hangs, several boards
+are flashed side by side, and its log is kept. It is tried again after errors of the probe or of the wire, never after
+errors of the flash or a board that is not the one that was meant.
 """
 
 from __future__ import annotations

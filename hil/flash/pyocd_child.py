@@ -54,8 +54,8 @@ class _Progress:
 class _Restart:
     """A pyOCD delegate that resets the chip as the very last thing.
 
-    When pyOCD disconnects it clears DEMCR of the running core, and with it the cycle counter's clock that firmware which
-    runs already has switched on. So the firmware may start behind that only.
+    When pyOCD disconnects it clears DEMCR of the running core, and with it the clock of the cycle counter that firmware
+    has switched on if it runs already. So the firmware may start behind that only.
     """
 
     def did_disconnect(self, target: Any, resume: bool) -> None:
@@ -80,7 +80,7 @@ def _check(target: Any, identity: dict[str, int] | None, when: str) -> None:
     found = target.read32(identity["address"])
     if found & identity["mask"] != identity["value"]:
         raise _Refused(
-            f"{when} flashing, the chip says {found:#010x} at {identity['address']:#010x}, which is another kind of board"
+            f"{when} flashing, the chip says {found:#010x} at {identity['address']:#010x}: another kind of board"
         )
 
 
@@ -133,7 +133,7 @@ def main() -> int:
     except exceptions.Error as error:
         # "Target not detected" comes as a plain error: nobody answered on the wire.
         _failed(error, again=type(error) is exceptions.Error)
-    except Exception as error:  # noqa: BLE001  whatever it is, the parent must hear of it
+    except Exception as error:
         _failed(error, again=False)
     _tell(**result)
     return 0

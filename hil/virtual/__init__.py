@@ -76,6 +76,9 @@ class VirtualBoard:
         debug = greeting.get("debug")
         self.debug_port = f"127.0.0.1:{debug}" if type(debug) is int else None
         """Where its debug port is, host:port, for pyOCD the probe `hil:HOST:PORT`; None if it has none."""
+        usb = greeting.get("usb")
+        self.usb_port = usb if isinstance(usb, str) else None
+        """The path of its serial port on USB; None if it has none."""
 
     def __enter__(self) -> Self:
         return self
@@ -126,16 +129,19 @@ class ClusterBoard(VirtualBoard):
         self.probe.close()
 
 
-def start(board: str, elf: Path | None = None, *, limit: float = 60) -> VirtualBoard:
-    """Power up a virtual `board` with `elf` in its flash, or with erased flash; `BoardMissing` if it is not ready in
-    `limit` seconds."""
+def start(board: str, elf: Path | None = None, *, usb: Path | None = None, limit: float = 60) -> VirtualBoard:
+    """Power up a virtual `board` with `elf` in its flash, or with erased flash. `usb`: where its drive is to be in
+    BOOTSEL mode; then it has a serial port on USB too. Raises `BoardMissing` if it is not ready in `limit` seconds.
+    """
     prepare(board)
     command = [sys.executable, "-m", "hil.virtual", board]
     if elf is not None:
         command += ["--elf", str(elf.resolve())]
+    if usb is not None:
+        command += ["--usb", str(usb.resolve())]
     if described(board).runner == "process":
-        if elf is None:
-            raise UsageError(f"the virtual {board} has no flash that could be empty")
+        if elf is None or usb is not None:
+            raise UsageError(f"the virtual {board} has neither flash that could be empty nor USB")
         command = [str(elf.resolve())]  # which greets, and ends with its owner, itself
     return _started(Process(command, f"the virtual {board}"), board, limit)
 

@@ -30,15 +30,15 @@ class Malformed(Exception):
 
 
 class DebugServer:
-    """One client at a time; another is refused, as a debug wire has one probe. `touched` is called when one has written."""
+    """One client at a time; another is refused: a debug wire has one probe. `touched` is called when it has written."""
 
     def __init__(
-        self, loop: Loop, wire: Wire, reset: Callable[[], None], touched: Callable[[], None], say: Say, port: int = 0
+        self, loop: Loop, wire: Wire, *, reset: Callable[[], None], touched: Callable[[], None], say: Say
     ) -> None:
         self._loop, self._wire, self._reset, self._touched, self._say = loop, wire, reset, touched, say
         self._client: socket.socket | None = None
         self._buffer = bytearray()
-        self._listener = loop.listen(port, self._accept)
+        self._listener = loop.listen(0, self._accept)
 
     @property
     def port(self) -> int:

@@ -8,8 +8,10 @@ and the process waits. So the same bytes, sent while the board waits, give the s
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Any
 
+from hil.virtual.bootsel import PERIOD, Usb
 from hil.virtual.chip import debug, native
 from hil.virtual.chip.board import Microcontroller
 from hil.virtual.debugport import DebugServer
@@ -27,10 +29,11 @@ class Server:
         self._idle = False
         self._run_again = True
         self._bootsel = False
+        self._usb: Usb | None = None
         self._loop = Loop(host)
         self._uart = UartPort(self._loop, self, self._say, port)
         self._probe = RequestPort(self._loop, self._obey)
-        self._debug = DebugServer(self._loop, debug.wire(board), board.reset, self._go_on, self._say)
+        self._debug = DebugServer(self._loop, debug.wire(board), reset=board.reset, touched=self._go_on, say=self._say)
 
     @property
     def ports(self) -> tuple[int, int, int]:
@@ -47,11 +50,31 @@ class Server:
         self._board.give(data)
         self._run_again = True
 
+    def plug_usb(self, drive: Path, name: str, family: int) -> str:
+        """Let it have a serial port on USB, whose path is given, and a drive at `drive` in BOOTSEL mode."""
+        self._usb = Usb(self._board, drive, name, family, self._say)
+        return self._usb.port
+
     def _go_on(self) -> None:
         self._run_again = True
 
     def serve(self) -> None:
         """Run and serve until the owner lets go."""
+        try:
+            self._serve()
+        finally:
+            if self._usb is not None:
+                self._usb.close()
+
+    def _wait(self) -> None:
+        self._loop.poll(None if self._usb is None else PERIOD)
+        self._look()
+
+    def _look(self) -> None:
+        if self._usb is not None and self._usb.look(bootsel=self._bootsel):
+            self._run_again = True
+
+    def _serve(self) -> None:
         while not self._loop.over:
             ran = self._board.run(STRIDE)
             self._idle = ran != native.RAN_TO_LIMIT
@@ -61,8 +84,9 @@ class Server:
                 self._uart.send(self._board.take())
                 self._probe.answer_waiting(self._clock)
             self._loop.poll(0)
+            self._look()
             while not (self._run_again or self._loop.over):
-                self._loop.poll(None)
+                self._wait()
             self._uart.send(self._board.take())
 
     def _report(self, ran: int) -> None:

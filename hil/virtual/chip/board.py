@@ -194,6 +194,17 @@ class Microcontroller:
         """Reset the chip: RAM and flash stay, time goes on."""
         self.debug_write(0, 0xE000_ED0C, 0x05FA_0004)
 
+    def bootsel(self) -> None:
+        """Power cycle with the BOOTSEL button held: the ROM does not look at flash."""
+        self.power_cycle()
+        for address, value in (
+            (0xE000_EDF0, 0xA05F_0003),  # DHCSR: halt
+            (0xE000_EDF8, self.chip.bootsel.start),  # DCRDR
+            (0xE000_EDF4, 0x0001_000F),  # DCRSR: to PC
+            (0xE000_EDF0, 0xA05F_0000),
+        ):
+            self.debug_write(0, address, value)
+
     def notes(self) -> Iterator[str]:
         """What happened that a person should know, once each."""
         note = (ctypes.c_uint32 * 4)()

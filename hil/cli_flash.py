@@ -1,0 +1,108 @@
+"""`hil flash`: build an image, put it on a board with the tool that people use for it, and see that it answers."""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import RenderableType
+from rich.text import Text
+
+from hil import api
+from hil import flash as flashing
+from hil.bench.virtual import VirtualStation
+from hil.board import Board
+from hil.deployment import Deployment, Say
+from hil.dut import connected
+from hil.errors import BoardMissing, UsageError
+from hil.flash import Flashed
+from hil.report import table
+
+TEXT = "build an image and put it on a board, with pyOCD or as a UF2 file"
+_DRIVE_LIMIT = 10.0
+
+
+def options(sub: argparse.ArgumentParser) -> None:
+    """Add what `hil flash` alone takes."""
+    where = "pyOCD: unique id of a probe; UF2: a drive's folder or a serial port (default: a new virtual board)"
+    sub.add_argument("--on", metavar="WHERE", help=where)
+    sub.add_argument("--tool", choices=flashing.tools(), help="what to flash with (default: the board's first)")
+
+
+def run(request: api.Request, args: argparse.Namespace, say: Say) -> tuple[dict[str, Any], list[RenderableType]]:
+    """The record and what a person sees. Raises what building and flashing raise."""
+    if request.split:
+        raise UsageError("hil flash puts an image on one board", hint="--nodes 1")
+    deployment = api.prepare(args.model, request, say=say)
+    if args.on is not None:
+        flashed = flashing.flash(args.on, deployment.image, deployment.board, args.tool, say)
+        where, answers = args.on, None
+    else:
+        flashed = _on_virtual(deployment, args.tool, say)
+        where, answers = f"virtual {deployment.board.name}", True
+    record = {
+        "schema": "hil.flash/1",
+        "model": deployment.graph.name,
+        "board": deployment.board.name,
+        "where": where,
+        "build": deployment.image.build_id,
+        "answers": answers,
+        **{key: str(value) if isinstance(value, Path) else value for key, value in vars(flashed).items()},
+    }
+    return record, _views(flashed, where, answers=answers)
+
+
+def _views(flashed: Flashed, where: str, *, answers: bool | None) -> list[RenderableType]:
+    rows = [
+        ("where", where),
+        ("tool", flashed.tool),
+        ("image", f"{flashed.bytes} bytes"),
+        ("written", f"{flashed.bytes_written} bytes in {flashed.seconds:.1f} s"),
+        ("verified", "every byte" if flashed.verified else "no"),
+        ("log", str(flashed.log)),
+    ]
+    closing = "it answers as the build that was flashed" if answers else "hil profile tells whether it computes right"
+    return [table(None, ["", ""], rows), Text(closing)]
+
+
+def _on_virtual(deployment: Deployment, tool: str | None, say: Say) -> Flashed:
+    """Flash a new virtual board, whose flash is erased, and ask it who it is."""
+    with erased(deployment.board, tool) as (board, target):
+        flashed = flashing.flash(target, deployment.image, deployment.board, tool, say)
+        say("asking the board who it is")
+        with connected(deployment, VirtualStation(deployment.board.name, board)):
+            return flashed
+
+
+@contextmanager
+def erased(board: Board, tool: str | None) -> Iterator[tuple[Any, str]]:
+    """A virtual board with erased flash, and the target that `tool` knows it by. Raises `UsageError` if it has none."""
+    from hil import virtual  # noqa: PLC0415  not needed for a board that is there
+
+    known = [name for name in board.flash_tools if tool is None or name == tool]
+    if board.virtual is None or not known:
+        raise UsageError(f"no virtual {board.name} can be flashed{f' with {tool}' if tool else ''}", hint="hil boards")
+    if known[0] != "uf2":
+        with virtual.start(board.name) as machine:
+            if machine.debug_port is None:
+                raise UsageError(f"the virtual {board.name} has no debug port for {known[0]}")
+            yield machine, f"hil:{machine.debug_port}"
+        return
+    with tempfile.TemporaryDirectory(prefix="hil-") as folder:
+        drive = Path(folder) / board.flash_tools["uf2"]
+        with virtual.start(board.name, usb=drive) as machine:
+            _await(drive, board)
+            yield machine, str(drive)
+
+
+def _await(drive: Path, board: Board) -> None:
+    end = time.monotonic() + _DRIVE_LIMIT
+    while not (drive / "INFO_UF2.TXT").is_file():
+        if time.monotonic() > end:
+            raise BoardMissing(f"the drive of the virtual {board.name} did not appear in {_DRIVE_LIMIT:g} s")
+        time.sleep(0.01)
