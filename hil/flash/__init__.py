@@ -46,7 +46,7 @@ class Flasher(Protocol):
     def name(self) -> str: ...
 
     def flash(self, image: Image, board: Board, *, say: Say) -> Flashed:
-        """Put `image` on the board and start it; another kind of board is refused. Raises `FlashFailed`, `ToolMissing`."""
+        """Put `image` on the board, start it; refuse another kind of board. Raises `FlashFailed`, `ToolMissing`."""
 
 
 def _pyocd(target: str) -> Flasher:

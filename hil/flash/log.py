@@ -1,12 +1,15 @@
-"""Where flash tools' output is kept: one file for each board kind and target, of its last time."""
+"""Where flash tools' output is kept: one file for each board kind and target, of its last time, 100 in all."""
 
 from __future__ import annotations
 
+import contextlib
 import re
 from pathlib import Path
 
 from hil.errors import FlashFailed
 from hil.paths import cache_root
+
+_MOST = 100
 
 
 def log_file(tool: str, board: str, target: str) -> Path:
@@ -20,4 +23,12 @@ def log_file(tool: str, board: str, target: str) -> Path:
         raise FlashFailed(
             f"cannot keep {tool}'s log at {path}: {error.strerror}", hint=f"ls -ld {path.parent}"
         ) from error
+    _forget(path.parent)
     return path
+
+
+def _forget(folder: Path) -> None:
+    """Remove the oldest: virtual boards have other ports every time."""
+    with contextlib.suppress(OSError):  # somebody else does the same
+        for old in sorted(folder.glob("*.log"), key=lambda file: file.stat().st_mtime)[:-_MOST]:
+            old.unlink()

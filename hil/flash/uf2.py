@@ -63,7 +63,8 @@ class Uf2:
             drive = self._drive(board, tell)
             self._copy(data, drive, image, board, tell)
             self._gone(drive, board, tell)
-        return Flashed(self.name, len(data), len(data), time.monotonic() - began, verified=False, log=log)
+        held = len(uf2.decode(data)) * uf2.PAYLOAD
+        return Flashed(self.name, held, held, time.monotonic() - began, verified=False, log=log)
 
     def _where(self, board: Board) -> str:
         return f"{board.name} at {self._target}"

@@ -24,6 +24,7 @@ RAW: dict[str, Any] = tomllib.loads(FILE.read_text("utf-8"))
 OPTIONAL = {("virtual",), ("uf2",), ("network",)}
 PORTS = {("network", "uart"), ("network", "ethernet")}
 EITHER = {("build", "zig"), ("build", "gcc")}
+FLASH = {("flash",), ("flash", "pyocd"), ("flash", "uf2"), ("flash", "identity")}
 
 
 def keys(table: dict[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
@@ -145,7 +146,7 @@ def test_the_rewritten_description_is_the_same_board() -> None:
 
 
 @pytest.mark.parametrize(
-    "path", [p for p in keys(RAW) if p not in OPTIONAL | EITHER | PORTS and p[:1] != ("cost",)], ids=name
+    "path", [p for p in keys(RAW) if p not in OPTIONAL | EITHER | PORTS | FLASH and p[:1] != ("cost",)], ids=name
 )
 def test_a_missing_key_is_named(path: tuple[str, ...]) -> None:
     assert refused(without(path)) == f"rp2040.toml: {name(path)}: missing"
@@ -160,6 +161,14 @@ def test_missing_costs_are_named(path: tuple[str, ...]) -> None:
 def test_optional_keys_may_be_left_out(path: tuple[str, ...]) -> None:
     field = {"uf2": "uf2_family", "network": "default_wire"}.get(path[-1], path[-1])
     assert getattr(board.parse(FILE, text(without(path))), field) is None
+
+
+def test_the_flash_table_may_be_left_out_but_not_be_empty() -> None:
+    bare = board.parse(FILE, text(without(("flash",))))
+    assert (bare.flash_tools, bare.identity) == ({}, None)
+    assert board.parse(FILE, text(without(("flash", "identity")))).identity is None
+    assert list(board.parse(FILE, text(without(("flash", "pyocd")))).flash_tools) == ["uf2"]
+    assert refused(changed(("flash",), {})) == "rp2040.toml: flash.pyocd: no tool (pyocd, esptool, uf2)"
 
 
 def wrongly_typed() -> Iterator[tuple[tuple[str, ...], Any]]:

@@ -1,0 +1,263 @@
+"""Flashing as people do: unmodified pyOCD through a virtual board's debug port, and UF2 files on its drive."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import hil.virtual
+from hil import api, flash
+from hil import board as boards
+from hil.bench.virtual import VirtualStation
+from hil.deployment import Deployment
+from hil.dut import connected
+from hil.errors import FlashFailed, UsageError
+from hil.flash.pyocd import PyOcd
+from hil.flash.uf2 import Uf2
+from hil.image import uf2
+from hil.image.build import Image
+from hil.model import inputs as input_sets
+from hil.paths import ZOO
+
+KINDS = ("rp2040", "rp2350")
+BYTES = 300 * 1024
+
+
+@pytest.fixture(autouse=True)
+def _logs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Logs of tests do not belong into the cache; the cache does not belong into a test's folder."""
+    monkeypatch.setattr("hil.flash.log.cache_root", lambda: tmp_path)
+
+
+def deployed(kind: str, model: str = "resnet8") -> Deployment:
+    return api.prepare(ZOO / model / f"{model}.tflite", api.Request(board=kind))
+
+
+@pytest.fixture(params=KINDS)
+def erased(request: pytest.FixtureRequest) -> Iterator[tuple[str, hil.virtual.VirtualBoard]]:
+    with hil.virtual.start(request.param) as board:
+        yield request.param, board
+
+
+def probe(board: hil.virtual.VirtualBoard) -> str:
+    return f"hil:{board.debug_port}"
+
+
+def computes(deployment: Deployment, board: hil.virtual.VirtualBoard) -> None:
+    """Its firmware answers, and gives the reference's bits."""
+    values = input_sets.generate(deployment.graph, 2, 0)
+    wanted = api.expected(deployment.graph, values).outputs
+    with connected(deployment, VirtualStation(deployment.board.name, board)) as dut:
+        for given, outputs in zip(values, wanted, strict=True):
+            for got, want in zip(dut.infer(given).outputs, outputs, strict=True):
+                assert np.array_equal(got, want)
+
+
+def random_image(kind: str, folder: Path, size: int = BYTES) -> Image:
+    image = deployed(kind, "op_tiny").image
+    path = folder / f"{kind}.bin"
+    path.write_bytes(np.random.Generator(np.random.PCG64(7)).bytes(size))
+    return replace(image, bin=path, flash=size)
+
+
+def half_way(said: str) -> bool:
+    return said.endswith("%") and 40 <= int(said.split()[-1][:-1]) <= 80
+
+
+def test_pyocd_flashes_a_model_that_computes_bit_exactly(erased: tuple[str, hil.virtual.VirtualBoard]) -> None:
+    kind, board = erased
+    deployment = deployed(kind)
+    said: list[str] = []
+    done = flash.flash(probe(board), deployment.image, deployment.board, say=said.append)
+    assert (done.tool, done.verified) == ("pyocd", True)
+    assert deployment.image.bin is not None
+    image = deployment.image.bin.read_bytes()
+    assert done.bytes == len(image) <= done.bytes_written
+    assert board.probe.read(deployment.board.flash.address, len(image)) == image
+    assert "programmed" in done.log.read_text() or "fpb" in done.log.read_text()
+    assert any("%" in text for text in said), "progress"
+    computes(deployment, board)
+
+
+def test_an_unchanged_image_is_not_written_again_and_one_changed_sector_alone_is(
+    erased: tuple[str, hil.virtual.VirtualBoard], tmp_path: Path
+) -> None:
+    kind, board = erased
+    image = random_image(kind, tmp_path, 64 * 1024)
+    kindly = boards.load(kind)
+    first = flash.flash(probe(board), image, kindly)
+    again = flash.flash(probe(board), image, kindly)
+    assert (first.bytes_written, again.bytes_written) == (64 * 1024, 0)
+    path = tmp_path / f"{kind}.bin"
+    data = bytearray(path.read_bytes())
+    data[5000] ^= 0xFF
+    path.write_bytes(data)
+    changed = flash.flash(probe(board), image, kindly)
+    assert changed.bytes_written == 4096
+    assert board.probe.read(kindly.flash.address, len(data)) == data
+
+
+def test_a_running_board_is_flashed_anew(erased: tuple[str, hil.virtual.VirtualBoard]) -> None:
+    kind, board = erased
+    for model in ("op_tiny", "resnet8"):
+        deployment = deployed(kind, model)
+        flash.flash(probe(board), deployment.image, deployment.board)
+        computes(deployment, board)
+
+
+@pytest.mark.parametrize(("kind", "other"), [("rp2040", "rp2350"), ("rp2350", "rp2040")])
+def test_another_kind_of_board_is_not_flashed(kind: str, other: str) -> None:
+    deployment = deployed(kind, "op_tiny")
+    with hil.virtual.start(other) as board, pytest.raises(FlashFailed) as caught:
+        flash.flash(probe(board), deployment.image, deployment.board)
+    assert f"{kind} at probe {probe(board)}" in caught.value.message
+    assert caught.value.hint
+
+
+def test_the_wrong_tool_and_the_wrong_image_are_usage_errors() -> None:
+    deployment = deployed("rp2040", "op_tiny")
+    with pytest.raises(UsageError, match="'esptool' does not flash a rp2040; pyocd or uf2 does"):
+        flash.flash("x", deployment.image, deployment.board, "esptool")
+    with pytest.raises(UsageError, match="the image is for a rp2040, not for a rp2350"):
+        flash.flash("x", deployment.image, boards.load("rp2350"))
+
+
+def test_a_probe_that_is_busy_and_one_that_is_not_there_are_named() -> None:
+    deployment = deployed("rp2040", "op_tiny")
+    with hil.virtual.start("rp2040") as board:
+        assert board.debug_port is not None
+        host, _, port = board.debug_port.rpartition(":")
+        with socket.create_connection((host, int(port))), pytest.raises(FlashFailed) as caught:
+            flash.flash(probe(board), deployment.image, deployment.board)
+        assert "attempt 3" in caught.value.message  # it might have been free by then
+        flash.flash(probe(board), deployment.image, deployment.board)
+        computes(deployment, board)
+    with pytest.raises(FlashFailed, match=r"no debug port at .*attempt 3"):
+        flash.flash(probe(board), deployment.image, deployment.board)
+    with pytest.raises(FlashFailed, match="no such probe is connected"):
+        flash.flash("0123456789ABCDEF", deployment.image, deployment.board)
+
+
+def test_a_board_that_vanishes_half_way_is_an_error_and_one_that_hangs_is_too(tmp_path: Path) -> None:
+    image = random_image("rp2040", tmp_path)
+    with hil.virtual.start("rp2040") as board:
+
+        def unplug(text: str) -> None:
+            if half_way(text):
+                board.stop()
+
+        with pytest.raises(FlashFailed, match="attempt 3"):
+            flash.flash(probe(board), image, boards.load("rp2040"), say=unplug)
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        target = f"hil:127.0.0.1:{deaf.getsockname()[1]}"
+        began = time.monotonic()
+        with pytest.raises(FlashFailed, match="no result in 2 s"):
+            PyOcd(target, limit=2.0).flash(image, boards.load("rp2040"), say=lambda text: None)
+        assert time.monotonic() - began < 20
+
+
+def test_a_flash_that_was_interrupted_is_mended_by_the_next(tmp_path: Path) -> None:
+    image = random_image("rp2040", tmp_path, 64 * 1024)
+    deployment = deployed("rp2040")
+
+    class Interrupted(Exception):
+        pass
+
+    def interrupt(text: str) -> None:
+        if half_way(text):
+            raise Interrupted
+
+    with hil.virtual.start("rp2040") as board:
+        with pytest.raises(Interrupted):
+            flash.flash(probe(board), image, deployment.board, say=interrupt)
+        flash.flash(probe(board), deployment.image, deployment.board)
+        computes(deployment, board)
+
+
+def test_eight_boards_are_flashed_side_by_side(tmp_path: Path) -> None:
+    image = random_image("rp2040", tmp_path, 32 * 1024)
+    started = [hil.virtual.start("rp2040") for _ in range(8)]
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            kind = boards.load("rp2040")
+            done = list(pool.map(lambda board: flash.flash(probe(board), image, kind), started))
+        assert [flashed.bytes_written for flashed in done] == [32 * 1024] * 8
+        assert len({flashed.log for flashed in done}) == 8
+        data = (tmp_path / "rp2040.bin").read_bytes()
+        assert all(board.probe.read(kind.flash.address, len(data)) == data for board in started)
+    finally:
+        for board in started:
+            board.stop()
+
+
+# ---- UF2 -------------------------------------------------------------------------------------------------------------
+
+
+def appears(drive: Path) -> None:
+    deadline = time.monotonic() + 20
+    while not (drive / "INFO_UF2.TXT").is_file():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_uf2_file_goes_onto_the_drive_and_onto_the_one_behind_the_port(kind: str, tmp_path: Path) -> None:
+    drive, first, second = tmp_path / "media" / "PICO", deployed(kind, "op_tiny"), deployed(kind)
+    with hil.virtual.start(kind, usb=drive) as board:
+        appears(drive)
+        done = flash.flash(str(drive), first.image, first.board, "uf2")
+        assert (done.tool, done.verified) == ("uf2", False)
+        assert not drive.exists()
+        computes(first, board)
+        assert board.usb_port is not None
+        Uf2(board.usb_port, drives=(tmp_path / "media").iterdir).flash(
+            second.image, second.board, say=lambda text: None
+        )
+        computes(second, board)
+    assert not drive.exists()
+
+
+def test_the_drive_of_another_board_is_refused(tmp_path: Path) -> None:
+    deployment = deployed("rp2350", "op_tiny")
+    with hil.virtual.start("rp2040", usb=tmp_path / "PICO") as board:
+        appears(tmp_path / "PICO")
+        with pytest.raises(FlashFailed, match="the drive is of RPI-RP2, not of RP2350"):
+            flash.flash(str(tmp_path / "PICO"), deployment.image, deployment.board, "uf2")
+        assert board.alive
+    with pytest.raises(FlashFailed, match="no board in BOOTSEL mode"):
+        flash.flash(str(tmp_path), deployment.image, deployment.board, "uf2")
+
+
+def test_a_file_of_another_family_is_neither_sent_nor_taken(tmp_path: Path) -> None:
+    ours, theirs = deployed("rp2040", "op_tiny"), deployed("rp2350", "op_tiny")
+    drive = tmp_path / "PICO"
+    with hil.virtual.start("rp2040", usb=drive) as board:
+        appears(drive)
+        with pytest.raises(UsageError, match="is of UF2 family 0xe48bff59"):
+            flash.flash(str(drive), replace(ours.image, uf2=theirs.image.uf2), ours.board, "uf2")
+        assert theirs.image.uf2 is not None
+        (drive / "theirs.uf2").write_bytes(theirs.image.uf2.read_bytes())
+        (drive / "half.uf2").write_bytes(uf2.encode(b"x" * 1024, 0x1000_0000, 0xE48B_FF56)[:1024])
+        flash.flash(str(drive), ours.image, ours.board, "uf2")
+        computes(ours, board)
+
+
+def test_a_drive_that_does_not_take_the_file_or_does_not_come_is_an_error(tmp_path: Path) -> None:
+    deployment = deployed("rp2040", "op_tiny")
+    (tmp_path / "INFO_UF2.TXT").write_text("UF2 Bootloader v3.0\r\nBoard-ID: RPI-RP2\r\n")
+    with pytest.raises(FlashFailed, match="it did not take the file"):
+        Uf2(str(tmp_path), limit=0.2).flash(deployment.image, deployment.board, say=lambda text: None)
+    with hil.virtual.start("rp2040", usb=tmp_path / "PICO") as board:
+        assert board.usb_port is not None
+        never = Uf2(board.usb_port, drives=list, limit=0.2)
+        with pytest.raises(FlashFailed, match=r"no drive of RPI-RP2 appeared"):
+            never.flash(deployment.image, deployment.board, say=lambda text: None)
+    with pytest.raises(FlashFailed, match="neither a drive nor a serial port"):
+        Uf2(str(tmp_path / "tty")).flash(deployment.image, deployment.board, say=lambda text: None)
