@@ -68,7 +68,7 @@ def random_image(kind: str, folder: Path, size: int = BYTES) -> Image:
 
 
 def half_way(said: str) -> bool:
-    return said.endswith("%") and 40 <= int(said.split()[-1][:-1]) <= 80
+    return said.endswith("%") and 40 <= int(said.rsplit(maxsplit=1)[-1][:-1]) <= 80
 
 
 def test_pyocd_flashes_a_model_that_computes_bit_exactly(erased: tuple[str, hil.virtual.VirtualBoard]) -> None:

@@ -218,7 +218,7 @@ void core_run(Core *core, uint64_t budget)
     const uint64_t others = core->machine->core[1 - core->index].effects;
     if (others != core->seen) core->have = core->spun = false; /* memory may have changed since */
     core->seen = others;
-    uc_err error = uc_emu_start(core->uc, core->pc | 1u, nowhere(core), 0, core->single ? 1 : 0);
+    uc_err error = uc_emu_start(core->uc, core->pc | 1u, nowhere(core), 0, 0);
     uint32_t pc = 0;
     uc_reg_read(core->uc, UC_ARM_REG_PC, &pc);
     core->pc = pc & ~1u;
@@ -228,7 +228,7 @@ void core_run(Core *core, uint64_t budget)
     } else if (core->stop == STOP_BREAKPOINT) {
         core_cut_short(core);
         debug_halt(core, DFSR_BKPT);
-    } else if (core->stop == STOP_NONE && core->single) {
+    } else if (core->stop == STOP_STEPPED) {
         core_cut_short(core);
     } else if (core->stop == STOP_NONE) {
         core->stop = STOP_WFI; /* the only way that unicorn ends a run of its own */

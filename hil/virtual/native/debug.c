@@ -60,14 +60,31 @@ static void go_on(Core *core)
     effect(core);
 }
 
+static void on_instruction(uc_engine *uc, uint64_t address, uint32_t bytes, void *user)
+{
+    Core *core = user;
+    (void)address;
+    (void)bytes;
+    if (--core->single) return;
+    core->stop = STOP_STEPPED;
+    uc_emu_stop(uc);
+}
+
+/* One instruction: unicorn is made to ask before each, and may not begin the second. */
 static void step(Core *core)
 {
+    Machine *m = core->machine;
+    uc_hook hook;
     if (core->state != CORE_RUNS) return;
-    machine_flush(core->machine);
+    if (uc_hook_add(core->uc, &hook, UC_HOOK_CODE, (void *)on_instruction, core, 1, 0) != UC_ERR_OK) return;
+    m->written = true; /* what is translated does not ask */
+    machine_flush(m);
     go_on(core);
-    core->single = true;
+    core->single = 2;
     core_run(core, NEVER);
-    core->single = false;
+    core->single = 0;
+    uc_hook_del(core->uc, hook);
+    m->written = true;
     if (!core->debug.halted) debug_halt(core, DFSR_HALTED);
 }
 

@@ -52,7 +52,8 @@ enum { BLOCK_STORES = 1, BLOCK_WFE = 2, BLOCK_WFI = 4, BLOCK_YIELD = 8, BLOCK_SE
 /* What a block of code costs; found by the address of its first instruction. */
 typedef struct { uint32_t pc; uint16_t bytes, cycles, instructions; uint8_t flags, penalty; } Block;
 
-typedef enum { STOP_NONE, STOP_BUDGET, STOP_WFE, STOP_WFI, STOP_IDLE, STOP_ERROR, STOP_BREAKPOINT } Stop;
+typedef enum { STOP_NONE, STOP_BUDGET, STOP_WFE, STOP_WFI, STOP_IDLE, STOP_ERROR, STOP_BREAKPOINT,
+               STOP_STEPPED } Stop;
 typedef enum { CORE_RUNS, CORE_WAITS_EVENT, CORE_WAITS_INTERRUPT, CORE_LOCKED, CORE_HELD } CoreState;
 
 /* SysTick (ARMv6-M ARM B3.3): `value` was the count at cycle `base`. */
@@ -104,7 +105,7 @@ typedef struct Core {
     SysTick systick;
     CycleCounter counter;
     Debug debug;
-    bool single; /* one instruction only */
+    uint32_t single; /* instructions that may begin yet while one is stepped, and 1; 0: all */
     Divider divider;
     Mailbox inbox;
     uint32_t vtor, ppb[1024];
