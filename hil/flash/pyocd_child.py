@@ -107,7 +107,8 @@ def _flash(session: Any, request: dict[str, Any]) -> dict[str, int]:
     return {"bytes": len(data), "written": done.program_byte_count}
 
 
-def _attempt(request: dict[str, Any]) -> dict[str, int]:
+def attempt(request: dict[str, Any]) -> dict[str, int]:
+    """Flash once: bytes of the image, and bytes written. Raises pyOCD's errors."""
     aggregator.PROBE_CLASSES.setdefault(NAME, VirtualProbe)
     session = Session(_probe(request["probe"]), options={**_OPTIONS, "target_override": request["target"]})
     with session:
@@ -125,7 +126,7 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(relativeCreated)7.0f %(levelname).1s %(name)s: %(message)s")
     request = json.loads(sys.stdin.buffer.read())
     try:
-        result = _attempt(request)
+        result = attempt(request)
     except _Refused as error:
         _failed(error, again=False)
     except (exceptions.ProbeError, exceptions.TransferError, exceptions.TimeoutError) as error:

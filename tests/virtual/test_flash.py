@@ -19,12 +19,14 @@ from hil.bench.virtual import VirtualStation
 from hil.deployment import Deployment
 from hil.dut import connected
 from hil.errors import FlashFailed, UsageError
+from hil.flash import pyocd_child
 from hil.flash.pyocd import PyOcd
 from hil.flash.uf2 import Uf2
 from hil.image import uf2
 from hil.image.build import Image
 from hil.model import inputs as input_sets
 from hil.paths import ZOO
+from tests.support import cmsis_dap
 
 KINDS = ("rp2040", "rp2350")
 BYTES = 300 * 1024
@@ -261,3 +263,34 @@ def test_a_drive_that_does_not_take_the_file_or_does_not_come_is_an_error(tmp_pa
             never.flash(deployment.image, deployment.board, say=lambda text: None)
     with pytest.raises(FlashFailed, match="neither a drive nor a serial port"):
         Uf2(str(tmp_path / "tty")).flash(deployment.image, deployment.board, say=lambda text: None)
+
+
+# ---- pyOCD's own driver of CMSIS-DAP probes -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_pyocds_driver_of_cmsis_dap_flashes_too(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In this process, as pyOCD's USB is replaced; everything above USB is what drives a probe on a desk."""
+    from pyocd.probe.pydapaccess import dap_access_cmsis_dap as driver
+
+    deployment, serial = deployed(kind, "op_tiny"), f"VIRTUAL-{kind}"
+    with hil.virtual.start(kind) as board:
+        assert board.debug_port is not None
+        firmware = cmsis_dap.Firmware(board.debug_port, serial)
+        monkeypatch.setitem(driver.INTERFACE, driver.USB_BACKEND_V2, cmsis_dap.interface(firmware))
+        monkeypatch.setitem(driver.INTERFACE, driver.USB_BACKEND, cmsis_dap.interface(None))
+        identity = deployment.board.identity
+        assert identity is not None
+        done = pyocd_child.attempt(
+            {
+                "probe": serial,
+                "target": deployment.board.flash_tools["pyocd"],
+                "file": str(deployment.image.bin),
+                "address": deployment.board.flash.address,
+                "identity": vars(identity),
+            }
+        )
+        firmware.close()
+        assert done["written"] >= done["bytes"] > 0
+        assert firmware.packets > 100
+        computes(deployment, board)
