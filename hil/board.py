@@ -126,6 +126,8 @@ class Board:
     flash_tools: Mapping[str, str] = field(default_factory=dict)
     """The tools that flash it, the first is the default: what each calls this kind of board."""
     identity: Identity | None = None
+    flash_buffers: Region | None = None
+    """RAM for a debugger's flash algorithm to be given data in, a page at a time, where its own is small."""
     default_wire: str | None = None
     """What its nodes are wired with where nobody says; None exactly if it has no network port."""
 
@@ -236,7 +238,7 @@ def parse(file: Path, text: str) -> Board:
         top.fail("memory.stack.per_core", f"{cores} stacks of {per_core} bytes do not fit in {stack.bytes}")
     uf2 = top.table("uf2", optional=True)
     costs, step_cost, run_cost = _costs(top.need("cost"))
-    flash_tools, identity = _flash(top.table("flash", optional=True))
+    flash_tools, identity, flash_buffers = _flash(top.table("flash", optional=True))
     network, default_wire = _network(top.table("network", optional=True))
     board = Board(
         name=name,
@@ -260,6 +262,7 @@ def parse(file: Path, text: str) -> Board:
         network=network,
         flash_tools=flash_tools,
         identity=identity,
+        flash_buffers=flash_buffers,
         default_wire=default_wire,
     )
     for table in (cpu, console, uf2, top):
@@ -308,9 +311,9 @@ def _build(table: _Table) -> dict[str, tuple[str, ...]]:
 _FLASH_TOOLS = ("pyocd", "esptool", "uf2")
 
 
-def _flash(table: _Table | None) -> tuple[dict[str, str], Identity | None]:
+def _flash(table: _Table | None) -> tuple[dict[str, str], Identity | None, Region | None]:
     if table is None:
-        return {}, None
+        return {}, None, None
     tools = {key: table.string(key) for key in table.values if key in _FLASH_TOOLS}
     if not tools:
         table.fail("pyocd", f"no tool ({', '.join(_FLASH_TOOLS)})")
@@ -320,8 +323,13 @@ def _flash(table: _Table | None) -> tuple[dict[str, str], Identity | None]:
         address, mask, value = (word.integer(key, 0, 0xFFFF_FFFF) for key in ("address", "mask", "value"))
         identity = Identity(address, mask, value)
         word.done()
+    space = table.table("buffers", optional=True)
+    buffers = None
+    if space is not None:
+        buffers = _span(space, 256)
+        space.done()
     table.done()
-    return tools, identity
+    return tools, identity, buffers
 
 
 def _network(table: _Table | None) -> tuple[dict[str, NetworkPort], str | None]:

@@ -54,6 +54,7 @@ class PyOcd:
             "target": board.flash_tools[self.name],
             "file": str(image.bin),
             "address": board.flash.address,
+            "buffers": vars(board.flash_buffers) if board.flash_buffers else None,
             "identity": vars(board.identity) if board.identity else None,
         }
         limit = self._limit or 30 + image.flash / 10_000

@@ -24,7 +24,7 @@ RAW: dict[str, Any] = tomllib.loads(FILE.read_text("utf-8"))
 OPTIONAL = {("virtual",), ("uf2",), ("network",)}
 PORTS = {("network", "uart"), ("network", "ethernet")}
 EITHER = {("build", "zig"), ("build", "gcc")}
-FLASH = {("flash",), ("flash", "pyocd"), ("flash", "uf2"), ("flash", "identity")}
+FLASH = {("flash",), ("flash", "pyocd"), ("flash", "uf2"), ("flash", "identity"), ("flash", "buffers")}
 
 
 def keys(table: dict[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:

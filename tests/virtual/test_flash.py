@@ -287,6 +287,7 @@ def test_pyocds_driver_of_cmsis_dap_flashes_too(kind: str, monkeypatch: pytest.M
                 "target": deployment.board.flash_tools["pyocd"],
                 "file": str(deployment.image.bin),
                 "address": deployment.board.flash.address,
+                "buffers": None,
                 "identity": vars(identity),
             }
         )
