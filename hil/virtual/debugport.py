@@ -9,6 +9,7 @@ DAP_Transfer, and the few below.
 
 from __future__ import annotations
 
+import select
 import socket
 import struct
 from collections.abc import Callable
@@ -46,6 +47,8 @@ class DebugServer:
 
     def _accept(self) -> None:
         client, _ = self._listener.accept()
+        if self._client is not None and self._left(self._client):
+            self._hang_up()
         if self._client is not None:
             client.close()
             self._say("debug port: refused a second probe")
@@ -54,6 +57,16 @@ class DebugServer:
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._client = client
         self._loop.selector.register(client, 1, self._receive)  # 1: EVENT_READ
+
+    @staticmethod
+    def _left(client: socket.socket) -> bool:
+        """Whether the client has hung up, and this has only not been seen yet."""
+        if not select.select([client], [], [], 0)[0]:
+            return False
+        try:
+            return not client.recv(1, socket.MSG_PEEK)
+        except OSError:
+            return True
 
     def _hang_up(self) -> None:
         if self._client is not None:

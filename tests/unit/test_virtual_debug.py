@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import random
+import socket
 import struct
 
 import pytest
 
+import hil.virtual
 from hil.virtual.chip.board import Microcontroller
 from hil.virtual.chip.native import RAN_IDLE, RAN_TO_LIMIT
+from hil.virtual.debugport import HEAD, LENGTH, LINE_RESET, TARGET_SELECT
+from hil.virtual.swd import READ
 from tests.support.virtual_programs import DONE, FLASH, Rp2040, assembled, built, words
 
 DHCSR, DCRSR, DCRDR, DEMCR, DFSR = 0xE000EDF0, 0xE000EDF4, 0xE000EDF8, 0xE000EDFC, 0xE000ED30
@@ -215,3 +220,35 @@ def test_other_code_cannot_reach_flash() -> None:
     before = board.read(FLASH, 0x2000)
     board.run(100_000)
     assert board.read(FLASH, 0x2000) == before
+
+
+# ---- the port --------------------------------------------------------------------------------------------------------
+
+
+def test_the_debug_port_hangs_up_on_what_is_no_message_and_lives_on() -> None:
+    seed = random.Random(5)
+    nonsense = [
+        LENGTH.pack(0xFFFF_FFFF),
+        LENGTH.pack(2) + b"\x02\0",
+        LENGTH.pack(4) + HEAD.pack(0x00, 5),
+        LENGTH.pack(4) + HEAD.pack(READ, 0),
+        LENGTH.pack(8) + HEAD.pack(0x7F, 1) + bytes(4),
+        LENGTH.pack(400) + b"".join(HEAD.pack(READ, 0xFFFF) for _ in range(100)),
+        *(LENGTH.pack(64) + seed.randbytes(64) for _ in range(50)),
+    ]
+    with hil.virtual.start("rp2040") as board:
+        assert board.debug_port is not None
+        host, _, port = board.debug_port.rpartition(":")
+        for message in nonsense:
+            with socket.create_connection((host, int(port)), timeout=10) as link:
+                link.sendall(message)
+                link.shutdown(socket.SHUT_WR)
+                while link.recv(65536):
+                    pass
+        assert board.alive
+        message = HEAD.pack(LINE_RESET, 1) + bytes(4) + HEAD.pack(TARGET_SELECT, 1) + struct.pack("<I", 0x0100_2927)
+        message += HEAD.pack(READ, 1)
+        with socket.create_connection((host, int(port)), timeout=10) as link:
+            link.sendall(LENGTH.pack(len(message)) + message)
+            answer = link.recv(4096)
+        assert struct.unpack("<2I", answer[-8:]) == (3, 0x0BC1_2477)
