@@ -13,8 +13,8 @@ from hil.errors import BoardFileError, UsageError
 from hil.paths import BOARDS
 from hil.wire import PORTS, Wire, wire
 
-_ISAS = ("thumb-v6m", "thumb-v8m", "rv32imac", "host")
-_RUNNERS = ("unicorn", "qemu", "process")
+_ISAS = ("thumb-v6m", "thumb-v8m", "rv32imac", "rv32imc", "host")
+_RUNNERS = ("unicorn", "esp", "qemu", "process")
 _CLOCKS = ("own", "shared", "host")
 _TOOLCHAINS = ("zig", "gcc", "asan", "tsan")
 _COUNTERS = ("cycles", "instructions", "microseconds", "nanoseconds")

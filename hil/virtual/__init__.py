@@ -46,6 +46,10 @@ def prepare(board: str) -> None:
         from hil.virtual.chip import build, chips  # noqa: PLC0415  keeps the compiler out of imports
 
         build.prepare(chips.find(described(board).machine))
+    elif runner == "esp":
+        from hil.virtual.chip import build  # noqa: PLC0415
+
+        build.native_library()
     elif runner == "qemu":
         from hil.virtual import qemu  # noqa: PLC0415
 
@@ -79,6 +83,9 @@ class VirtualBoard:
         usb = greeting.get("usb")
         self.usb_port = usb if isinstance(usb, str) else None
         """The path of its serial port on USB; None if it has none."""
+        serial = greeting.get("serial")
+        self.serial_url = f"rfc2217://127.0.0.1:{serial}" if type(serial) is int else None
+        """UART0 as a serial port whose DTR and RTS reset the board, as flashers do it; None where they lead nowhere."""
 
     def __enter__(self) -> Self:
         return self

@@ -48,6 +48,10 @@ def main() -> int:
     signal.signal(signal.SIGTERM, _stop)
     signal.signal(signal.SIGINT, _stop)
     try:
+        if described(arguments.board).runner == "esp":
+            from hil.virtual.esp import server  # noqa: PLC0415  loads unicorn
+
+            return server.be_board(arguments.elf, *arguments.listen)
         runner = _unicorn if described(arguments.board).runner == "unicorn" else _qemu
         ports, serve, more = runner(arguments.board, arguments.elf, arguments.usb, *arguments.listen)
     except HilError as error:

@@ -126,6 +126,10 @@ class Probe(Requests):
         """Power off and on: RAM is lost, time begins at 0, flash stays. `after` on boards of a cluster alone."""
         self._ask({"op": "reset", "after": after} if after else {"op": "reset"})
 
+    def download(self) -> None:
+        """Reset into the boot ROM's serial loader, as a button and the pin that it pulls do. On boards that have one."""
+        self._ask({"op": "download"})
+
     def read(self, address: int, length: int) -> bytes:
         """`length` bytes of ROM, flash or RAM from `address`."""
         answer = self._ask({"op": "read", "address": address, "length": length})
