@@ -61,7 +61,13 @@ def _uf2(target: str) -> Flasher:
     return Uf2(target)
 
 
-_FLASHERS: dict[str, Callable[[str], Flasher]] = {"pyocd": _pyocd, "uf2": _uf2}
+def _esptool(target: str) -> Flasher:
+    from hil.flash.esptool import Esptool  # noqa: PLC0415
+
+    return Esptool(target)
+
+
+_FLASHERS: dict[str, Callable[[str], Flasher]] = {"pyocd": _pyocd, "esptool": _esptool, "uf2": _uf2}
 
 
 def tools() -> tuple[str, ...]:

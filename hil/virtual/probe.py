@@ -127,7 +127,7 @@ class Probe(Requests):
         self._ask({"op": "reset", "after": after} if after else {"op": "reset"})
 
     def download(self) -> None:
-        """Reset into the boot ROM's serial loader, as a button and the pin that it pulls do. On boards that have one."""
+        """Reset into the boot ROM's serial loader, as a button that pulls a pin does. On boards that have one."""
         self._ask({"op": "download"})
 
     def read(self, address: int, length: int) -> bytes:

@@ -4,8 +4,8 @@ Frames between 0xC0 bytes (SLIP, RFC 1055), a request or an answer each. A flash
 once it is started, the loader goes on in its role. Flash is erased by sectors of 4 KiB and programmed by clearing bits;
 both take no virtual time. Registers are a small store, with as much of SPI1 as it takes to ask the flash who it is.
 
-Source: Espressif's documentation of esptool, "Serial Protocol"; addresses: ESP32-C3 Technical Reference Manual. What the
-documentation leaves open is as esptool 5.6 is satisfied; none of it was compared with a chip.
+Source: Espressif's documentation of esptool, "Serial Protocol"; addresses: ESP32-C3 Technical Reference Manual. What
+the documentation leaves open is as esptool 5.6 is satisfied; none of it was compared with a chip.
 """
 
 from __future__ import annotations

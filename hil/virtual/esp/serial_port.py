@@ -117,4 +117,3 @@ class SerialPort(UartPort):
         super()._hang_up()
         self._manager = None
         self._lines.let_go()
-

@@ -19,6 +19,7 @@ from hil.virtual.esp.serial_port import SerialPort
 from hil.virtual.probe import MOST_BYTES
 from hil.virtual.sockets import Answer, Loop, RequestPort, UartPort
 
+_REQUESTS = "clock, reset, download, wait_idle, and read with address and length"
 STRIDE = 1 << 20  # cycles: 6.6 ms at 160 MHz
 _GREETING = "ESP-ROM:esp32c3-api1-20210207\r\nrst:0x1 (POWERON),boot:{}\r\n"
 _DOWNLOADS = _GREETING.format("0x4 (DOWNLOAD(USB/UART0/1))") + "waiting for download\r\n"
@@ -35,7 +36,7 @@ def be_board(elf: Path | None, host: str, port: int) -> int:
 
 
 class Server:
-    """Runs `chip` until standard input ends. What the boot ROM says comes out of UART0, at the rate that the host has."""
+    """Runs `chip` until standard input ends. What the boot ROM says comes out of UART0, at the rate of the host."""
 
     def __init__(self, chip: Esp32c3, host: str, port: int) -> None:
         self._chip = chip
@@ -125,10 +126,12 @@ class Server:
             case {"op": "wait_idle"}:
                 return self._clock() if self._idle and not self._run_again else None
             case _:
-                return {"error": "unknown request; there are clock, reset, download, wait_idle, and read with address and length"}
+                return {"error": f"unknown request; there are {_REQUESTS}"}
 
     def _read(self, address: int, length: int) -> Answer:
         if not 0 <= length <= MOST_BYTES:
             return {"error": f"length is at most {MOST_BYTES}"}
         data = self._chip.read(address, length)
-        return {"error": f"{length} bytes at {address:#x} are not all flash or RAM"} if data is None else {"data": data.hex()}
+        if data is None:
+            return {"error": f"{length} bytes at {address:#x} are not all flash or RAM"}
+        return {"data": data.hex()}

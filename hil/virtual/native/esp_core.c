@@ -1,7 +1,8 @@
 /* The core: the block hook that counts, CSRs of Espressif's own, and exceptions.
  *
  * The hook fires before a block runs. A block that is stopped in its hook has not run and is not charged, and its hook
- * fires again when the core goes on: so cutting a run into slices changes no count. Interrupts are not modelled.
+ * fires again when the core goes on: so cutting a run into slices changes no count. Interrupts are not modelled. unicorn has
+ * no RV32IMC core: this is an RV32IMAC one, on which atomic instructions, which the chip has not, would run.
  */
 #include <string.h>
 
@@ -14,7 +15,6 @@ enum { MPCER = 0x7e0, MPCMR = 0x7e1, MPCCR = 0x7e2 };
 #define ROM_AT 0x40000000u
 #define ROM_BYTES 0x2000u
 #define NOWHERE (ROM_AT + 0x1000u)
-#define MISA_IMC (1u << 30 | 1u << 12 | 1u << 8 | 1u << 2)
 
 static uint32_t half(const Esp *e, uint32_t pc)
 {
@@ -148,8 +148,10 @@ static bool on_translate(uc_engine *uc, uint64_t address, uc_mem_type type, uc_t
     Esp *e = user;
     uint32_t at = (uint32_t)address;
     (void)uc;
-    e->touched = at;
-    e->touched_how = type;
+    if (at - ROM_AT >= ROM_BYTES) { /* which unicorn looks at whenever a run ends */
+        e->touched = at;
+        e->touched_how = type;
+    }
     entry->paddr = address;
     if (at - ESP_RAM_AT < ESP_RAM_BYTES) entry->perms = UC_PROT_READ | UC_PROT_WRITE;
     else if (at - ESP_CODE_AT < ESP_FLASH_BYTES) entry->perms = UC_PROT_READ | UC_PROT_EXEC;
@@ -166,6 +168,7 @@ uc_err esp_core_open(Esp *e)
         {UC_HOOK_BLOCK, (void *)on_block}, {UC_HOOK_INTR, (void *)on_trap}, {UC_HOOK_TLB_FILL, (void *)on_translate},
     };
     uc_err error = uc_open(UC_ARCH_RISCV, UC_MODE_RISCV32, &e->uc);
+    if (error == UC_ERR_OK) error = uc_ctl_set_cpu_model(e->uc, UC_CPU_RISCV32_SIFIVE_E31);
     if (error == UC_ERR_OK) error = uc_mem_map_ptr(e->uc, ESP_CODE_AT, ESP_FLASH_BYTES, UC_PROT_READ | UC_PROT_EXEC, e->flash);
     if (error == UC_ERR_OK) error = uc_mem_map_ptr(e->uc, ESP_CONST_AT, ESP_FLASH_BYTES, UC_PROT_READ, e->flash);
     if (error == UC_ERR_OK) error = uc_mem_map_ptr(e->uc, ESP_RAM_AT, ESP_RAM_BYTES, UC_PROT_READ | UC_PROT_WRITE, e->ram);
@@ -182,11 +185,10 @@ uc_err esp_core_open(Esp *e)
 /* Registers as after reset; what was in flash may have changed. */
 void esp_core_reset(Esp *e)
 {
-    uint32_t zero = 0, misa = MISA_IMC;
+    uint32_t zero = 0;
     for (int i = 1; i < (int)ESP_REGISTERS; i++) uc_reg_write(e->uc, UC_RISCV_REG_X0 + i, &zero);
     uc_reg_write(e->uc, UC_RISCV_REG_MSTATUS, &zero);
     uc_reg_write(e->uc, UC_RISCV_REG_MTVEC, &zero);
-    uc_reg_write(e->uc, UC_RISCV_REG_MISA, &misa);
     e->count_event = e->count_mode = e->count_frozen = 0;
     e->spin = (EspSpin){.patience = PATIENCE_AFTER_STORE};
     for (size_t i = 0; i < 1u << ESP_COST_BITS; i++) e->blocks[i].pc = 1;
