@@ -23,13 +23,13 @@ from hil.errors import BoardMissing, UsageError
 from hil.flash import Flashed
 from hil.report import table
 
-TEXT = "build an image and put it on a board, with pyOCD or as a UF2 file"
+TEXT = "build an image and put it on a board, with pyOCD, with esptool or as a UF2 file"
 _DRIVE_LIMIT = 10.0
 
 
 def options(sub: argparse.ArgumentParser) -> None:
     """Add what `hil flash` alone takes."""
-    where = "pyOCD: unique id of a probe; UF2: a drive's folder or a serial port (default: a new virtual board)"
+    where = "pyOCD: unique id of a probe; esptool: a serial port; UF2: a drive's folder or a serial port (default: a new virtual board)"
     sub.add_argument("--on", metavar="WHERE", help=where)
     sub.add_argument("--tool", choices=flashing.tools(), help="what to flash with (default: the board's first)")
 
@@ -89,9 +89,11 @@ def erased(board: Board, tool: str | None) -> Iterator[tuple[Any, str]]:
         raise UsageError(f"no virtual {board.name} can be flashed{f' with {tool}' if tool else ''}", hint="hil boards")
     if known[0] != "uf2":
         with virtual.start(board.name) as machine:
-            if machine.debug_port is None:
-                raise UsageError(f"the virtual {board.name} has no debug port for {known[0]}")
-            yield machine, f"hil:{machine.debug_port}"
+            probe = machine.debug_port and f"hil:{machine.debug_port}"
+            target = machine.loader if known[0] == "esptool" else probe
+            if target is None:
+                raise UsageError(f"the virtual {board.name} has no port for {known[0]}")
+            yield machine, target
         return
     with tempfile.TemporaryDirectory(prefix="hil-") as folder:
         drive = Path(folder) / board.flash_tools["uf2"]

@@ -62,9 +62,9 @@ def _uf2(target: str) -> Flasher:
 
 
 def _esptool(target: str) -> Flasher:
-    from hil.flash.esptool import Esptool  # noqa: PLC0415
+    from hil.flash.esptool import Esptool, on_virtual  # noqa: PLC0415
 
-    return Esptool(target)
+    return on_virtual(target) if target.startswith("hil:") else Esptool(target)
 
 
 _FLASHERS: dict[str, Callable[[str], Flasher]] = {"pyocd": _pyocd, "esptool": _esptool, "uf2": _uf2}

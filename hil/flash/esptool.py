@@ -28,6 +28,7 @@ from hil.board import Board
 from hil.errors import FlashFailed, ToolMissing, UsageError
 from hil.flash import Flashed, Say
 from hil.flash.log import log_file
+from hil.virtual.probe import Probe
 
 if TYPE_CHECKING:
     from hil.image.build import Image
@@ -111,6 +112,8 @@ class Esptool:
     def _next(self, run: _Run) -> str:
         if "ermission denied" in run.text:
             return f'ls -l {self._target}; then join its group, or a udev rule: SUBSYSTEM=="tty", MODE="0666"'
+        if "exclusively lock" in run.text:
+            return f"fuser -v {self._target}"
         if _AGAIN.search(run.text):
             return f"hold BOOT, press RESET, then: python -m esptool --port {self._target} --before no-reset chip-id"
         return f"python -m esptool --port {self._target} chip-id"
@@ -131,6 +134,19 @@ class Esptool:
             kept.write((" ".join(command) + "\n").encode())
             with _started(command, place) as process:
                 return _watched(process, limit, kept.write, progress)
+
+
+def on_virtual(target: str) -> Esptool:
+    """The driver for a virtual board by its `loader`, hil:HOST:UART0:PROBE. Raises `UsageError`."""
+    _, host, *ports = target.split(":")
+    if len(ports) != 2 or not all(port.isdecimal() and int(port) < 65536 for port in ports):
+        raise UsageError(f"{target!r} is not of the form hil:HOST:PORT:PORT (UART0, probe)")
+
+    def reset(download: bool, /) -> None:
+        with Probe(host, int(ports[1])) as probe:
+            (probe.download if download else probe.reset)()
+
+    return Esptool(f"socket://{host}:{ports[0]}", reset=reset)
 
 
 @contextlib.contextmanager

@@ -55,7 +55,7 @@ def test_skipping_loops_changes_no_count(firmware: bytes) -> None:
     for skip in (True, False):
         found = Esp32c3(firmware, skip=skip)
         found.boot()
-        found.give(bytes(100) + Frame(Kind.TIME, 7, b"").encode())
+        found.give(bytes(100) + Frame(Kind.HELLO, 0, b"").encode() + Frame(Kind.TIME, 1, b"").encode())
         found.run(4_000_000)
         answers.append(found.take())
     assert answers[0] == answers[1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import subprocess
 import sys
@@ -116,20 +117,42 @@ def test_another_image_takes_the_place_of_one_that_runs(digits: Deployment) -> N
         assert runs_it(board, other)
 
 
+def test_hil_flash_does_all_of_it(tmp_path: Path) -> None:
+    record = tmp_path / "record.json"
+    command = [sys.executable, "-m", "hil", "flash", str(DIGITS), "--board", BOARD, "--json", str(record)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = json.loads(record.read_text("utf-8"))
+    assert (found["tool"], found["verified"], found["answers"]) == ("esptool", True, True)
+
+
+def esptool(*arguments: str, cwd: Path) -> str:
+    """What esptool says, run as a person runs it."""
+    done = subprocess.run(
+        [sys.executable, "-m", "esptool", "--chip", BOARD, *arguments],
+        capture_output=True, text=True, timeout=300, check=False, cwd=cwd,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
 def test_dtr_and_rts_lead_into_the_loader_and_out_of_it(digits: Deployment, tmp_path: Path) -> None:
-    """Without a stub, through a serial port of RFC 2217: what the ROM itself answers."""
-    data = bytes(range(256)) * 8
-    (tmp_path / "data.bin").write_bytes(data)
+    """Through a serial port of RFC 2217, which costs a fifth of a second a request: no more than one that writes."""
     with virtual.start(BOARD, digits.image.elf) as board:
         assert runs_it(board, digits)
-        command = [sys.executable, "-m", "esptool", "--chip", BOARD, "--port", str(board.serial_url), "--no-stub"]
-        done = subprocess.run(
-            [*command, "write-flash", "0x200000", "data.bin"],
-            capture_output=True, text=True, timeout=300, check=False, cwd=tmp_path,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stdout + done.stderr
-        assert "Hash of data verified" in done.stdout
-        assert board.probe.read(KIND.flash.address + 0x20_0000, len(data)) == data
+        said = esptool("--port", str(board.serial_url), "--no-stub", "read-mac", cwd=tmp_path)
+        assert "02:00:41:55:2d:01" in said
+        assert runs_it(board, digits)
+
+
+def test_the_rom_alone_writes_too(digits: Deployment, tmp_path: Path) -> None:
+    with virtual.start(BOARD) as board:
+        board.probe.download()
+        lead = ("--port", board.uart0_url, "--before", "no-reset", "--after", "no-reset", "--no-stub")
+        for how in ((), ("--no-compress",)):
+            said = esptool(*lead, "write-flash", *how, "0", str(digits.image.bin), cwd=tmp_path)
+            assert "Hash of data verified" in said
+        board.probe.reset()
         assert runs_it(board, digits)
 
 
