@@ -29,7 +29,7 @@ _DRIVE_LIMIT = 10.0
 
 def options(sub: argparse.ArgumentParser) -> None:
     """Add what `hil flash` alone takes."""
-    where = "pyOCD: unique id of a probe; esptool: a serial port; UF2: a drive's folder or a serial port (default: a new virtual board)"
+    where = "pyOCD: a probe's id; esptool: a serial port; UF2: that, or a drive's folder (default: a virtual board)"
     sub.add_argument("--on", metavar="WHERE", help=where)
     sub.add_argument("--tool", choices=flashing.tools(), help="what to flash with (default: the board's first)")
 

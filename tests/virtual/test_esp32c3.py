@@ -156,6 +156,18 @@ def test_the_rom_alone_writes_too(digits: Deployment, tmp_path: Path) -> None:
         assert runs_it(board, digits)
 
 
+def test_who_does_not_speak_rfc_2217_is_hung_up_on() -> None:
+    with virtual.start(BOARD) as board:
+        assert "nothing to boot" in board.diagnostics()
+        port = int(str(board.serial_url).rpartition(":")[2])
+        for noise in (b"\xff\xf0", b"\xff\xfa\x2c\x01\xff\xf0", b"\xff\xfa" + b"x" * 1000):
+            with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+                client.sendall(noise)
+                while client.recv(4096):
+                    pass
+        assert board.probe.wait_idle().idle
+
+
 def test_a_chip_of_another_kind_is_left_alone(digits: Deployment) -> None:
     with virtual.start(BOARD, digits.image.elf) as board:
         before = board.probe.read(KIND.flash.address, 65536)
