@@ -13,7 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from hil import board as boards
-from hil.bench import Bench, Source, VirtualBench
+from hil.bench import ANYWHERE, Bench, Source, Where, choose, lab_for
+from hil.bench.discover import discovered
+from hil.bench.local import state_of
+from hil.bench.state import State
 from hil.board import Board
 from hil.cache import digest, entry
 from hil.cluster import Cluster, cluster_started
@@ -32,7 +35,7 @@ from hil.deployment import (
     silent,
 )
 from hil.dut import Dut, started
-from hil.errors import BoardMissing, PlanError, UsageError
+from hil.errors import PlanError, UsageError
 from hil.image.build import compile_commands as compile_database
 from hil.measure import Counts, compare, measure, measure_cluster
 from hil.model import inputs as input_sets
@@ -70,6 +73,7 @@ class Request:
     layers: bool = False
     toolchain: str = "zig"
     limits: Limits = NO_LIMITS
+    where: Where = ANYWHERE
 
     @property
     def boards(self) -> tuple[str, ...]:
@@ -82,11 +86,9 @@ class Request:
         return len(self.boards) > 1
 
 
-def bench_for(board: Board) -> Bench:
-    """Where a board of this kind can be reached now. This version knows the virtual bench."""
-    if board.virtual is None:
-        raise BoardMissing(f"no {board.name} is reachable, and there is no virtual one", hint="hil boards")
-    return VirtualBench()
+def bench_for(board: Board, where: Where = ANYWHERE) -> Bench:
+    """Where a board of this kind can be reached now. Raises `BoardMissing`, and `LabFileError`."""
+    return choose.bench_for(board, where)
 
 
 def plan(path: Path, request: Request, *, say: Say = silent) -> Planned:
@@ -208,16 +210,16 @@ def _like(data: bytes, want: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]
 
 
 @contextmanager
-def running(deployment: Deployment, *, say: Say = silent) -> Iterator[Dut]:
+def running(deployment: Deployment, *, where: Where = ANYWHERE, say: Say = silent) -> Iterator[Dut]:
     """A board with the deployment on it."""
-    with started(deployment, bench_for(deployment.board), say=say) as dut:
+    with started(deployment, bench_for(deployment.board, where), say=say) as dut:
         yield dut
 
 
 @contextmanager
-def running_cluster(deployment: ClusterDeployment, *, say: Say = silent) -> Iterator[Cluster]:
+def running_cluster(deployment: ClusterDeployment, *, where: Where = ANYWHERE, say: Say = silent) -> Iterator[Cluster]:
     """Boards with the deployment on them, all on the bench where the first can be reached."""
-    with cluster_started(deployment, bench_for(deployment.nodes[0].board), say=say) as running:
+    with cluster_started(deployment, bench_for(deployment.nodes[0].board, where), say=say) as running:
         yield running
 
 
@@ -229,7 +231,7 @@ def profile(path: Path, request: Request, *, say: Say = silent) -> Profile | Clu
     values = input_sets.generate(deployment.graph, request.inputs, request.seed)
     result = expected(deployment.graph, values, layers=request.layers, say=say)
     prove(deployment.planned, values[0], result, say=say)
-    with running(deployment, say=say) as dut:
+    with running(deployment, where=request.where, say=say) as dut:
         return profile_on(dut, values, result, request, say=say)
 
 
@@ -241,7 +243,7 @@ def profile_cluster(path: Path, request: Request, *, say: Say = silent) -> Clust
     values = input_sets.generate(deployment.graph, request.inputs, request.seed)
     result = expected(deployment.graph, values, say=say)
     prove_cluster(deployment.planned, values[0], result, say=say)
-    with running_cluster(deployment, say=say) as running:
+    with running_cluster(deployment, where=request.where, say=say) as running:
         return profile_on_cluster(running, values, result, request, say=say)
 
 
@@ -281,13 +283,27 @@ def known_boards() -> tuple[Board, ...]:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a board can be reached now, and who holds it (None: nobody)."""
+    """Where a board can be reached now, who holds it (None: nobody), and whether it is well, or why not."""
 
     bench: Source
     where: str
     held_by: str | None = None
+    health: str = "well"
 
 
-def places(board: Board) -> tuple[Place, ...]:
+def places(board: Board, where: Where = ANYWHERE) -> tuple[Place, ...]:
     """Where a board of this kind can be reached. A virtual one starts on demand, as often as it is asked for."""
-    return (Place("virtual", f"{board.virtual.machine}, started on demand"),) if board.virtual else ()
+    lab = lab_for(where)
+    state = State(state_of(lab))
+    ours = lab.of(board.name) if lab else ()
+    if not ours and where.bench == "auto":
+        ours = discovered(board.name, board.baud, state)
+    found: list[Place] = []
+    for one in ours:
+        holder, aside = state.holder(one.identity), state.quarantined(one.identity)
+        held_by = None if holder is None else str(holder)
+        health = "well" if aside is None else f"set aside ({aside.reason}): hil lab release {one.name}"
+        found.append(Place(one.source, f"{one.name} at {one.identity}", held_by, health))
+    if board.virtual and not where.hardware:
+        found.append(Place("virtual", f"{board.virtual.machine}, started on demand"))
+    return tuple(found)

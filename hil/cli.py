@@ -6,9 +6,8 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 import hil
-from hil import api, cli_flash, doctor
+from hil import api, cli_flash, cli_lab, doctor
 from hil.deployment import Deployment, Say, model_named, silent
 from hil.errors import DoesNotFit, HilError, UsageError
 from hil.nodes import OBJECTIVES
@@ -29,7 +28,17 @@ from hil.record import (
     profile_record,
     refusal_record,
 )
-from hil.report import cluster_plan_view, cluster_profile_view, comparison, plain, plan_view, profile_view, show, table
+from hil.report import (
+    Outcome,
+    cluster_plan_view,
+    cluster_profile_view,
+    comparison,
+    plain,
+    plan_view,
+    profile_view,
+    show,
+    table,
+)
 
 _TOOLCHAIN = "compiler (default: zig, from pip); asan, tsan: gcc or clang with sanitizers, for native"
 _EPILOG = """\
@@ -55,7 +64,9 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"hil {hil.__version__}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    _add(commands, "boards", _boards, "board kinds, and where one can be reached now")
+    listing = _add(commands, "boards", _boards, "board kinds, where one can be reached now, who holds it, is it well")
+    cli_lab.add_options(listing)
+    cli_lab.add_command(commands)
     _add(commands, "doctor", _doctor, "what is missing on this machine, and the command that mends it")
     plan = _add(commands, "plan", _plan, "what would run where: RAM, flash, predicted time; refuses what does not fit")
     build = _add(commands, "build", _build, "build firmware and program into ELF, BIN and UF2")
@@ -101,6 +112,7 @@ def _profile_options(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--throughput", "--in-flight", type=_count(1), default=1, metavar="K", dest="in_flight", help=many)
     sub.add_argument("--layers", action="store_true", help="also compare every operator's output")
     sub.add_argument("--max-latency-us", type=_microseconds, metavar="T", help="fail above this median latency")
+    cli_lab.add_options(sub)
     sub.add_argument("--max-ram", type=_count(1), metavar="BYTES", help="fail above this peak RAM")
 
 
@@ -136,20 +148,12 @@ def _microseconds(text: str) -> float:
     return value
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What a command found: its JSON record, what a person sees, and the exit status."""
-
-    record: Mapping[str, Any]
-    views: Sequence[RenderableType]
-    status: int = 0
-
-
 # -- commands ----------------------------------------------------------------------------------------------------------
 
 
-def _boards(_args: argparse.Namespace, _say: Say) -> Outcome:
+def _boards(args: argparse.Namespace, _say: Say) -> Outcome:
     boards = api.known_boards()
+    places = {board.name: api.places(board, cli_lab.where_of(args)) for board in boards}
     record = [
         {
             "name": board.name,
@@ -158,7 +162,7 @@ def _boards(_args: argparse.Namespace, _say: Say) -> Outcome:
             "clock_hz": board.clock_hz,
             "ram": board.ram.bytes + board.stack.bytes,
             "flash": board.flash.bytes,
-            "reachable": [vars(place) for place in api.places(board)],
+            "reachable": [vars(place) for place in places[board.name]],
         }
         for board in boards
     ]
@@ -167,13 +171,18 @@ def _boards(_args: argparse.Namespace, _say: Say) -> Outcome:
             board.name,
             board.title,
             str(board.cores),
-            "; ".join(f"{place.bench}: {place.where}" for place in api.places(board)) or "nowhere",
+            "\n".join(map(_place, places[board.name])) or "nowhere",
         )
         for board in boards
     ]
     return Outcome(
         {"schema": "hil.boards/1", "boards": record}, [table(None, ["board", "what", "cores", "where"], rows)]
     )
+
+
+def _place(place: api.Place) -> str:
+    held = f", held by {place.held_by}" if place.held_by else ""
+    return f"{place.bench}: {place.where}{held}" + (f", {place.health}" if place.health != "well" else "")
 
 
 def _doctor(_args: argparse.Namespace, _say: Say) -> Outcome:
@@ -258,6 +267,7 @@ def _profile(args: argparse.Namespace, say: Say) -> Outcome:
         layers=args.layers,
         in_flight=args.in_flight,
         limits=Limits(args.max_latency_us, args.max_ram),
+        where=cli_lab.where_of(args),
     )
     result = api.profile(args.model, request, say=say)
     status = 0 if result.passed else 1

@@ -318,11 +318,11 @@ def cluster_started(deployment: ClusterDeployment, bench: Bench, *, say: Say = s
     """
     nodes = deployment.nodes
     say(f"starting {len(nodes)} boards on the {bench.source} bench: {deployment.planned.boards}")
-    images = [(node.board.name, node.image.elf) for node in nodes]
+    images = [(node.board.name, node.image) for node in nodes]
     # The pool is left last: a thread that waits for a board ends when the board is gone.
     with (
         ThreadPoolExecutor(max_workers=len(nodes)) as pool,
-        bench.start_cluster(images, deployment.split.wire) as rack,
+        bench.start_cluster(images, deployment.split.wire, say=say) as rack,
         ExitStack() as links,
     ):
 

@@ -183,7 +183,7 @@ def started(deployment: Deployment, bench: Bench, *, say: Say = silent) -> Itera
     """A board with the deployment's image on it, checked to be the right one; freed on exit, however that comes."""
     board = deployment.board
     say(f"starting {bench.source} {board.name}")
-    with bench.start(board.name, deployment.image.elf) as station, connected(deployment, station) as dut:
+    with bench.start(board.name, deployment.image, say=say) as station, connected(deployment, station) as dut:
         yield dut
 
 

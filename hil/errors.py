@@ -2,7 +2,8 @@
 
     HilError
     +-- UsageError             2  a flag, a path, a board name, a configuration file
-    |   `-- BoardFileError     2  boards/*.toml: names file and key
+    |   |-- BoardFileError     2  boards/*.toml: names file and key
+    |   `-- LabFileError       2  lab.toml: names file and key
     +-- Refused                3  known before anything runs
     |   +-- ModelError
     |   |   +-- MalformedModel     not a model, or one that contradicts itself
@@ -11,6 +12,9 @@
     |       `-- DoesNotFit         needs more RAM or flash than the board has
     +-- InfrastructureError    4  the lab, not the model: worth another try
     |   +-- BoardMissing           no board, or it vanished
+    |   +-- BoardBusy              somebody else holds it, and longer than we wait
+    |   +-- BoardQuarantined       set aside, until 'hil lab release'
+    |   +-- StateFailed            what is known of a lab's boards cannot be written down, or read
     |   +-- FlashFailed
     |   +-- LinkError
     |   |   +-- LinkLost           the port closed or the board was unplugged
@@ -56,6 +60,10 @@ class UsageError(HilError):
 
 class BoardFileError(UsageError):
     """A board description is wrong; the message names file and key."""
+
+
+class LabFileError(UsageError):
+    """A lab file is wrong; the message names file, key and value."""
 
 
 class Refused(HilError):
@@ -115,6 +123,18 @@ class InfrastructureError(HilError):
 
 class BoardMissing(InfrastructureError):
     """No board where one was expected."""
+
+
+class BoardBusy(InfrastructureError):
+    """All boards that would do are held by others; the message says by whom."""
+
+
+class BoardQuarantined(InfrastructureError):
+    """The boards that would do were set aside because they did not come back to life."""
+
+
+class StateFailed(InfrastructureError):
+    """The folder with leases and quarantines cannot be used: no right to, or no room on the disk."""
 
 
 class FlashFailed(InfrastructureError):

@@ -46,6 +46,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="what split plans are searched for (default: latency)")  # fmt: skip
     add("--hil-fault-runs", type=int, default=20, metavar="N",
         help="seeded faults of a cluster to try (default: 20)")  # fmt: skip
+    add("--hil-bench", default="auto", metavar="WHERE",
+        help="where boards are: auto (this machine's lab file, what is plugged in, else virtual), virtual, "
+             "or the path of a lab file (default: auto)")  # fmt: skip
+    add("--hil-require-hardware", action="store_true", help="fail where only a virtual board can be reached")
     add("--hil-warmup", type=int, metavar="N", help="runs before timing (default: 2; on a virtual board 1)")
     add("--hil-repeats", type=int, metavar="N", help="timed runs (default: 10; on a virtual board 2)")
     add(
@@ -80,8 +84,17 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Refuse a wrong board, model or zoo now: while tests are collected it would look like a broken test file."""
-    _cases(session.config)
+    """Refuse a wrong board, model, zoo or lab file now: at collection it would look like a broken test file."""
+    if not _cases(session.config):
+        return
+    from hil.bench import lab_for
+    from hil.errors import HilError
+    from hil.pytest_session import where_of
+
+    try:
+        lab_for(where_of(session.config))
+    except HilError as error:
+        raise pytest.UsageError(str(error)) from error
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
@@ -91,11 +104,14 @@ def pytest_report_header(config: pytest.Config) -> str | None:
     from hil import api, board
     from hil.errors import HilError
     from hil.nodes import board_list
+    from hil.pytest_session import where_of
+
+    where_boards_are = where_of(config)
 
     def bench(name: str) -> str:
         try:
             first = board_list(name)[0]
-            return f"{name} on the {api.bench_for(board.load(first)).source} bench"
+            return f"{name} on the {api.bench_for(board.load(first), where_boards_are).title}"
         except HilError:
             return f"{name}, which cannot be reached"  # its tests will say why
 
@@ -314,3 +330,6 @@ class _Summary:
         every = terminalreporter.verbosity > 0
         for line in summary_lines(list(self.rows.values()), terminalreporter._tw.fullwidth, operators=every):
             terminalreporter.write_line(line)
+        for row in self.rows.values():
+            if "hil.recovery" in row:
+                terminalreporter.write_line(f"recovered: {row['hil.recovery']}")

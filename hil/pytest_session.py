@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import pytest
 
 from hil import api
+from hil.bench import Where
 from hil.cases import Case
 from hil.cluster import Cluster
 from hil.deployment import ClusterDeployment, Deployment, Say, Tensors, silent
@@ -34,6 +35,9 @@ class Session:
         self._known: dict[tuple[str, str], Any] = {}
         self._board = ExitStack()
         self._running: tuple[Case, Dut | Cluster] | None = None
+        self._where = where_of(config)
+        self._stories: dict[str, list[str]] = {}
+        self._benches: dict[str, str] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -100,7 +104,7 @@ class Session:
     def lent(self, case: Case) -> Iterator[Dut]:
         """A board that runs the case. It stays on for the next use, unless this one sees it fail."""
         deployment = self.deployment(case)
-        with self._on(case, lambda: api.running(deployment, say=self._say)) as running:
+        with self._on(case, lambda: api.running(deployment, where=self._where, say=self._say)) as running:
             assert isinstance(running, Dut)
             yield running
 
@@ -108,7 +112,7 @@ class Session:
     def cluster(self, case: Case) -> Iterator[Cluster]:
         """Boards that run the case together. They stay on for the next use, unless this one sees them fail."""
         deployment = self.cluster_deployment(case)
-        with self._on(case, lambda: api.running_cluster(deployment, say=self._say)) as running:
+        with self._on(case, lambda: api.running_cluster(deployment, where=self._where, say=self._say)) as running:
             assert isinstance(running, Cluster)
             yield running
 
@@ -120,6 +124,7 @@ class Session:
             with _plainly():
                 running = self._board.enter_context(start())
             self._running = (case, running)
+            self._note_recovery(case, running)
         try:
             yield self._running[1]
         except (InfrastructureError, DeviceError):
@@ -132,6 +137,12 @@ class Session:
         """How a test, or its set-up, ended: after an error of board or lab the next one gets a fresh board."""
         if isinstance(error, InfrastructureError | DeviceError):
             self._power_off()
+
+    def _note_recovery(self, case: Case, running: Dut | Cluster) -> None:
+        """Remember what it took to bring the boards to life, where that was more than flashing them."""
+        for dut in running.duts if isinstance(running, Cluster) else (running,):
+            if story := getattr(dut.station, "recovery", ()):
+                self._stories.setdefault(case.id, []).append(f"{dut.place}: {'; '.join(story)}")
 
     def _power_off(self) -> None:
         self._running = None
@@ -148,6 +159,7 @@ class Session:
             repeats=self._option("hil_repeats"),
             toolchain=self._option("hil_toolchain"),
             limits=case.model.limits(case.board, case.cores, case.nodes),
+            where=self._where,
         )
 
     def _option(self, name: str) -> Any:
@@ -179,9 +191,10 @@ class Session:
         }
         deployment, profile = self._known.get(("deployment", case.id)), self._known.get(("profile", case.id))
         if isinstance(deployment, Deployment):
-            found |= _of_deployment(deployment)
+            found |= _of_deployment(deployment) | self._bench(deployment)
         if isinstance(deployment, ClusterDeployment):
-            found |= _of_deployment(deployment.nodes[deployment.planned.fullest])
+            fullest = deployment.nodes[deployment.planned.fullest]
+            found |= _of_deployment(fullest) | self._bench(fullest)
             found |= {"hil.link": deployment.split.wire.name, "hil.objective": deployment.split.objective}
         if isinstance(profile, Profile | ClusterProfile):
             found |= {
@@ -190,16 +203,30 @@ class Session:
                 "hil.latency_us_median": profile.measured.latency.median,
                 "hil.latency_cycles_median": profile.measured.latency.cycles_median,
             }
+        if stories := self._stories.get(case.id):
+            found["hil.recovery"] = " | ".join(stories)
         if isinstance(profile, Profile):
             found |= _of_profile(profile)
         if isinstance(profile, ClusterProfile):
             found |= _of_cluster(profile)
         return found
 
+    def _bench(self, deployment: Deployment) -> dict[str, str | int | float]:
+        """Where its boards are; nothing where none can be reached, which its tests say."""
+        name = deployment.board.name
+        if name not in self._benches:
+            with suppress(HilError):
+                self._benches[name] = api.bench_for(deployment.board, self._where).source
+        return {"hil.bench": self._benches[name]} if name in self._benches else {}
+
+
+def where_of(config: pytest.Config) -> Where:
+    """Where the options look for boards."""
+    return Where(config.getoption("hil_bench"), config.getoption("hil_require_hardware"))
+
 
 def _of_deployment(deployment: Deployment) -> dict[str, str | int | float]:
     return {
-        "hil.bench": api.bench_for(deployment.board).source,
         "hil.model_sha256": deployment.graph.sha256,
         "hil.ram_predicted_bytes": deployment.ram_predicted,
         "hil.flash_bytes": deployment.image.flash,

@@ -35,6 +35,14 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return root
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _no_lab(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Whatever is on this machine's bench: tests take boards from lab files of their own, and hold leases apart."""
+    folder = tmp_path_factory.mktemp("machine")
+    os.environ.pop("HIL_LAB", None)
+    os.environ |= {"XDG_CONFIG_HOME": str(folder), "HIL_STATE_DIR": str(folder / "state")}
+
+
 @pytest.fixture
 def tiny(tmp_path: Path) -> Path:
     """A small sound model in a file."""

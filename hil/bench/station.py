@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
+from hil.image.build import Image
 from hil.link.switch import Fault
 from hil.wire import Wire
 
 Source = Literal["virtual", "hardware"]
+Say = Callable[[str], None]
+"""Gets a line for each thing that is begun."""
+
+
+def silent(_: str) -> None:
+    """Say nothing."""
 
 
 class Station(Protocol):
@@ -71,9 +77,13 @@ class Bench(Protocol):
     """Where boards are and how they are reached."""
 
     source: Source
+    title: str
+    """What it is called where a person reads it: 'virtual bench'."""
 
-    def start(self, board: str, elf: Path) -> AbstractContextManager[Station]:
+    def start(self, board: str, image: Image, *, say: Say = silent) -> AbstractContextManager[Station]:
         """Take a board of this kind, put the image on it, and start it; freed on exit."""
 
-    def start_cluster(self, nodes: Sequence[tuple[str, Path]], wire: Wire) -> AbstractContextManager[Rack]:
+    def start_cluster(
+        self, nodes: Sequence[tuple[str, Image]], wire: Wire, *, say: Say = silent
+    ) -> AbstractContextManager[Rack]:
         """Take a board for each kind and image, wired by `wire`, and start all; freed together on exit."""

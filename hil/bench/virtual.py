@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 
 from hil import board as boards
 from hil import virtual
-from hil.bench.station import Rack, Source, Station, Wires
+from hil.bench.station import Rack, Say, Source, Station, Wires, silent
+from hil.image.build import Image
 from hil.wire import Wire
 
 
@@ -66,18 +66,21 @@ class VirtualBench:
     """Virtual boards on this machine. Powering one on with an ELF is how it is flashed."""
 
     source: Source = "virtual"
+    title = "virtual bench"
 
     @contextmanager
-    def start(self, board: str, elf: Path) -> Iterator[Station]:
-        machine = virtual.start(board, elf)
+    def start(self, board: str, image: Image, *, say: Say = silent) -> Iterator[Station]:
+        del say  # it takes no time worth a word
+        machine = virtual.start(board, image.elf)
         try:
             yield VirtualStation(board, machine)
         finally:
             machine.stop()
 
     @contextmanager
-    def start_cluster(self, nodes: Sequence[tuple[str, Path]], wire: Wire) -> Iterator[Rack]:
-        cluster = virtual.start_cluster(nodes, wire)
+    def start_cluster(self, nodes: Sequence[tuple[str, Image]], wire: Wire, *, say: Say = silent) -> Iterator[Rack]:
+        del say
+        cluster = virtual.start_cluster([(name, image.elf) for name, image in nodes], wire)
         try:
             names = [name for name, _ in nodes]
             stations = [_station(name, board) for name, board in zip(names, cluster.boards, strict=True)]

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from hil import api, board
-from hil.bench import Source
+from hil.bench import ANYWHERE, Source, Where
 from hil.cluster import Cluster, ClusterInference, NodeTime
 from hil.deployment import ClusterDeployment, Deployment, Planned, PlannedCluster, Say, Tensors, silent
 from hil.dut import Dut
@@ -207,7 +207,7 @@ def install(patch: pytest.MonkeyPatch) -> list[FakeCluster]:
         return deployed_cluster(plan_several(path, request, say=say))
 
     @contextmanager
-    def running(deployment: ClusterDeployment, *, say: Say = silent) -> Iterator[Cluster]:
+    def running(deployment: ClusterDeployment, *, where: Where = ANYWHERE, say: Say = silent) -> Iterator[Cluster]:
         say("starting")
         made = FakeCluster(deployment)
         started.append(made)

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pytest
 
 from hil import api, board
-from hil.bench import Source
+from hil.bench import ANYWHERE, Source, Where
 from hil.deployment import Deployment, Planned, Say, Tensors, silent
 from hil.dut import Dut, Inference
 from hil.image.build import Image
@@ -181,7 +181,7 @@ def install(patch: pytest.MonkeyPatch) -> list[FakeDut]:
         return deployed(plan_one(path, request, say=say))
 
     @contextmanager
-    def running(deployment: Deployment, *, say: Say = silent) -> Iterator[Dut]:
+    def running(deployment: Deployment, *, where: Where = ANYWHERE, say: Say = silent) -> Iterator[Dut]:
         say("starting")
         dut = FakeDut(deployment)
         started.append(dut)

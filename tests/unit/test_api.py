@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 from hil import api, board, dut
-from hil.deployment import Deployment
+from hil.deployment import Deployment, Say
 from hil.errors import BoardMissing, DeviceRefused, FlashFailed, LinkTimeout, PlanError, UsageError
+from hil.image.build import Image
 from hil.link import Hello, Link
 from hil.model import inputs as input_sets
 from hil.model.reference import ReferenceResult
@@ -157,7 +158,7 @@ class _Bench:
         self.station.diagnostics = lambda: said  # type: ignore[method-assign]
 
     @contextmanager
-    def start(self, _board: str, _elf: Path) -> Iterator[FakeStation]:
+    def start(self, _board: str, _image: Image, *, say: Say) -> Iterator[FakeStation]:
         try:
             yield self.station
         finally:

@@ -81,7 +81,7 @@ def test_options_are_in_a_group_of_their_own(pytester: pytest.Pytester) -> None:
     found = {m[1] for line in group if (m := re.match(r"  (--[a-z-]+)", line))}
     assert found == {"--board", "--hil-model", "--hil-zoo", "--hil-no-zoo", "--hil-inputs", "--hil-seed",
                      "--hil-cores", "--hil-nodes", "--hil-link", "--hil-objective", "--hil-fault-runs", "--hil-warmup",
-                     "--hil-repeats", "--hil-toolchain"}  # fmt: skip
+                     "--hil-repeats", "--hil-toolchain", "--hil-bench", "--hil-require-hardware"}  # fmt: skip
 
 
 def test_markers_are_known(pytester: pytest.Pytester) -> None:
@@ -295,7 +295,7 @@ def test_a_board_that_is_missing_is_an_error_with_a_message_alone(pytester: pyte
 from contextlib import contextmanager
 from hil.errors import BoardMissing
 @contextmanager
-def gone(deployment, *, say=None):
+def gone(deployment, *, where, say=None):
     raise BoardMissing("no rp2040 at /dev/ttyX", hint="hil boards")
     yield
 _patch.setattr(api, "running", gone)

@@ -1,0 +1,75 @@
+"""Where a board is looked for: as asked, else in this machine's lab file, else what is plugged in, else virtual."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from hil.bench.discover import consoles, discovered
+from hil.bench.lab import Lab, load
+from hil.bench.local import LocalBench
+from hil.bench.state import State, state_root
+from hil.bench.station import Bench
+from hil.bench.virtual import VirtualBench
+from hil.board import Board
+from hil.errors import BoardMissing, UsageError
+
+SYSTEM = Path("/etc/hil/lab.toml")
+
+
+@dataclass(frozen=True)
+class Where:
+    """`bench`: auto, virtual, or the path of a lab file. `hardware`: a virtual board will not do."""
+
+    bench: str = "auto"
+    hardware: bool = False
+
+
+ANYWHERE = Where()
+
+
+def lab_file() -> Path | None:
+    """This machine's lab file: `$HIL_LAB`, else the user's, else the machine's; None where there is none of them."""
+    if explicit := os.environ.get("HIL_LAB"):
+        return Path(explicit)
+    base = os.environ.get("XDG_CONFIG_HOME")
+    user = (Path(base) if base else Path.home() / ".config") / "hil" / "lab.toml"
+    return next((path for path in (user, SYSTEM) if path.is_file()), None)
+
+
+def lab_for(where: Where) -> Lab | None:
+    """The lab that is asked for, or this machine's; None for none. Raises `LabFileError`, `UsageError`."""
+    if where.bench == "virtual":
+        return None
+    if where.bench != "auto":
+        path = Path(where.bench)
+        if not path.is_file():
+            raise UsageError(
+                f"--hil-bench {where.bench}: neither auto nor virtual, nor a lab file", hint="hil lab suggest"
+            )
+        return load(path)
+    file = lab_file()
+    return None if file is None else load(file)
+
+
+def bench_for(board: Board, where: Where = ANYWHERE) -> Bench:
+    """Where a board of this kind can be reached. Raises `BoardMissing`, `LabFileError`, `UsageError`."""
+    lab = lab_for(where)
+    found = lab.of(board.name) if lab is not None else ()
+    if lab is not None and found:
+        bench: Bench = LocalBench(lab, found[0].source)
+    elif lab is not None and where.bench != "auto":
+        raise BoardMissing(f"{lab.file} has no {board.name}", hint="hil lab suggest, or --hil-bench virtual")
+    elif where.bench == "auto" and consoles() and (plugged := discovered(board.name, board.baud, State(state_root()))):
+        bench = LocalBench(Lab(Path("what is plugged in"), plugged), "hardware")
+    elif board.virtual is None:
+        raise BoardMissing(f"no {board.name} is reachable, and there is no virtual one", hint="hil boards")
+    else:
+        bench = VirtualBench()
+    if where.hardware and bench.source != "hardware":
+        raise BoardMissing(
+            f"no {board.name} of hardware is on this bench, and --hil-require-hardware takes no virtual one",
+            hint="hil lab suggest",
+        )
+    return bench

@@ -1,0 +1,122 @@
+"""Lab files: what they mean, and messages that name file, key and value where they mean nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hil.bench import lab
+from hil.bench.lab import Command, CommandPower, HubPower, LabBoard
+from hil.errors import LabFileError, UsageError
+
+FILE = Path("bench.toml")
+GOOD = """
+schema = 1
+wait = 60
+state = "/var/lib/hil"
+
+[board.pico-a]
+kind = "rp2040"
+serial = "E6614C311B7D8A2F"
+location = "1-1.2"
+probe = "E661410403"
+baud = 115200
+flash = { command = "openocd -c 'program {elf} verify reset exit'" }
+reset = "openocd -c 'init; reset; exit'"
+power = { hub = "1-1", port = 2, settle = 0.5 }
+clock_ppm = -12.5
+
+[board.pico-b]
+kind = "rp2040"
+port = "/dev/serial/by-id/usb-Raspberry_Pi_Debug_Probe-if01"
+power = { on = "relay 1 on", off = "relay 1 off" }
+
+[board.desk]
+kind = "rp2350"
+virtual = "127.0.0.1:4000"
+
+[link.pair]
+wire = "uart-3M"
+boards = ["pico-a", "pico-b"]
+"""
+
+
+def test_every_key_is_read() -> None:
+    found = lab.parse(FILE, GOOD)
+    a, b, desk = found.boards
+    assert a == LabBoard(
+        "pico-a", "rp2040", serial="E6614C311B7D8A2F", location="1-1.2", probe="E661410403", baud=115_200,
+        flash=Command(("openocd", "-c", "program {elf} verify reset exit")),
+        reset=Command(("openocd", "-c", "init; reset; exit")), power=HubPower("1-1", 2, 0.5), clock_ppm=-12.5,
+    )  # fmt: skip
+    assert b.baud == 921_600, "the board's own, where the file says nothing"
+    assert b.power == CommandPower(Command(("relay", "1", "on")), Command(("relay", "1", "off")), 1.0)
+    assert desk.virtual == ("127.0.0.1", 4000)
+    assert [one.source for one in found.boards] == ["hardware", "hardware", "virtual"]
+    assert (found.wait, found.state) == (60, Path("/var/lib/hil"))
+    assert found.of("rp2040") == (a, b)
+    assert found.links[0].boards == ("pico-a", "pico-b")
+    with pytest.raises(UsageError, match="has no board 'c'; it has: pico-a, pico-b, desk"):
+        found.named("c")
+
+
+def test_a_command_is_filled_word_by_word() -> None:
+    """A path with blanks stays one word, and text in it is not taken for a field."""
+    filled = Command(("flash", "{elf}", "--port={port}", "{probe}")).filled(
+        {"elf": "/a b/{port}.elf", "port": "/dev/x", "probe": None}
+    )
+    assert filled == ["flash", "/a b/{port}.elf", "--port=/dev/x", ""]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("schema = 1", "schema = 2", "schema: expected a whole number in 1..1, found 2"),
+        ("schema = 1", "", "schema: expected a whole number in 1..1, found None"),
+        ("wait = 60", "wait = -1", "wait: expected a number in 0..86400, found -1"),
+        ("wait = 60", "wait = nan", "wait: expected a number in 0..86400, found nan"),
+        ('"/var/lib/hil"', '"here"', "state: 'here' is not an absolute path"),
+        ('kind = "rp2040"\nserial', 'kind = "pico"\nserial', "board.pico-a.kind: 'pico' is not one of "),
+        ('kind = "rp2040"\nserial', "serial", "board.pico-a.kind: missing"),
+        ("baud = 115200", 'baud = "fast"', "board.pico-a.baud: expected a whole number in 300..12000000, found 'fast'"),
+        ("{elf}", "{image}", "board.pico-a.flash.command: {image} is unknown; known here: {elf}, "),
+        ("init; reset; exit'", "init", "board.pico-a.reset: \"openocd -c 'init\" is no command line: "),
+        ("port = 2", "port = 0", "board.pico-a.power.port: expected a whole number in 1..64, found 0"),
+        (', off = "relay 1 off"', "", "board.pico-b.power.off: missing; a switch is hub and port, or "),
+        ("[board.pico-b]", "[board.'pico b']", "board.pico b: names are letters, digits"),
+        ("clock_ppm", "clock_pm", "board.pico-a.clock_pm: unknown key (known here: "),
+        ('location = "1-1.2"', 'port = "/dev/x"', "board.pico-a.port: a board is recognised by exactly one of "),
+        ('serial = "E6614C311B7D8A2F"\n', "", "board.pico-a.port: a board is recognised by exactly one of "),
+        ("/dev/serial/by-id/usb-Raspberry_Pi_Debug_Probe-if01", "/dev/ttyACM0", "is another board after the next"),
+        ('port = "/dev/serial/by-id/usb-Raspberry_Pi_Debug_Probe-if01"',
+         'serial = "E6614C311B7D8A2F"\nlocation = "1-1.2"',
+         "board.pico-b.serial: 'E6614C311B7D8A2F 1-1.2' is also what board.pico-a is recognised by"),
+        ('kind = "rp2350"', 'kind = "rp2040"', "board.desk.kind: board.pico-a is a hardware rp2040, "),
+        ("127.0.0.1:4000", "4000", "board.desk.virtual: '4000' is not HOST:PORT"),
+        ('virtual = "127.0.0.1:4000"', 'virtual = "127.0.0.1:4000"\nreset = "x"',
+         "board.desk.virtual: a virtual board's desk"),
+        ('wire = "uart-3M"', 'wire = "string"', "link.pair.wire: 'string': no wire is called 'string'"),
+        ('"pico-a", "pico-b"]', '"pico-a", "pico-c"]', "link.pair.boards: 'pico-c' is not one of pico-a, pico-b, desk"),
+        ('"pico-a", "pico-b"]', '"pico-a", "pico-a"]', "names a board twice"),
+        ('"pico-a", "pico-b"]', '"pico-a"]', "link.pair.boards: expected a list of two boards or more"),
+        ("schema = 1", "schema = ", "bench.toml: not TOML: "),
+    ],
+)  # fmt: skip
+def test_a_wrong_file_is_refused_by_file_key_and_value(old: str, new: str, message: str) -> None:
+    assert old in GOOD
+    with pytest.raises(LabFileError) as caught:
+        lab.parse(FILE, GOOD.replace(old, new, 1))
+    assert caught.value.message.startswith("bench.toml: ")
+    assert message in caught.value.message
+
+
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(LabFileError, match=r"absent\.toml: No such file"):
+        lab.load(tmp_path / "absent.toml")
+    (tmp_path / "binary.toml").write_bytes(b"\xff\xfe")
+    with pytest.raises(LabFileError, match="not text in UTF-8"):
+        lab.load(tmp_path / "binary.toml")
+    (tmp_path / "long.toml").write_bytes(b"#" * (1 << 20) + b"#")
+    with pytest.raises(LabFileError, match="longer than 1048576 bytes"):
+        lab.load(tmp_path / "long.toml")

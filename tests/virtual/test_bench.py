@@ -1,0 +1,269 @@
+"""The bench of this machine, with virtual boards on desks in place of hardware: leases, recovery, quarantine."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hil import api, cli
+from hil.bench import Where, recovery
+from hil.bench.state import State
+from hil.deployment import Deployment
+from hil.dut import Dut
+from hil.errors import BoardBusy, BoardMissing, BoardQuarantined, FlashFailed
+from hil.model import inputs as input_sets
+from hil.model.reference import reference
+from hil.paths import ZOO
+from hil.virtual.desk import Desk, Mended, Trouble
+from tests.support.desks import control, desks, lab_of
+from tests.support.fakes import tiny_model
+
+ROOT = ZOO.parent
+
+
+@pytest.fixture
+def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give up sooner on boards that are silent for good."""
+    monkeypatch.setattr(recovery, "_ASK", 0.8)
+    monkeypatch.setattr(recovery, "_TRIES", 2)
+
+
+@pytest.fixture(scope="module")
+def deployment(tmp_path_factory: pytest.TempPathFactory) -> Deployment:
+    path = tmp_path_factory.mktemp("model") / "tiny.tflite"
+    path.write_bytes(tiny_model())
+    return api.prepare(path, api.Request("rp2040"))
+
+
+@pytest.fixture
+def pico() -> Iterator[Desk]:
+    with desks(["rp2040"]) as (one,):
+        yield one
+
+
+@pytest.fixture
+def lab(tmp_path: Path, pico: Desk) -> Path:
+    return lab_of(tmp_path, ["rp2040"], [pico])
+
+
+def right(dut: Dut) -> bool:
+    """Whether it computes what the reference does."""
+    values = input_sets.generate(dut.deployment.graph, 2, 0)
+    want = reference(dut.deployment.graph, values, limit=60).outputs
+    return all(np.array_equal(dut.infer(v).outputs[0], w[0]) for v, w in zip(values, want, strict=True))
+
+
+def test_a_board_of_the_lab_is_flashed_measured_and_freed(
+    lab: Path, deployment: Deployment, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    where = Where(str(lab))
+    bench = api.bench_for(deployment.board, where)
+    assert (bench.source, bench.title) == ("virtual", f"virtual bench, {lab}")
+    with api.running(deployment, where=where) as dut:
+        assert right(dut)
+        assert dut.usable
+        assert dut.place.startswith("virtual rp2040 a at socket://")
+        (place, _) = api.places(deployment.board, where)
+        assert place.held_by is not None
+        assert f"process {os.getpid()}" in place.held_by
+    assert api.places(deployment.board, where)[0].held_by is None
+    model = tmp_path / "tiny.tflite"
+    model.write_bytes(tiny_model())
+    argv = ["profile", str(model), "--board", "rp2040", "--json", "-", "--inputs", "1"]
+    assert cli.main([*argv, "--bench", str(lab)]) == 0
+    through_the_lab = json.loads(capsys.readouterr().out)
+    assert cli.main([*argv, "--bench", "virtual"]) == 0
+    assert json.loads(capsys.readouterr().out) == through_the_lab, "the same board, by its own counted time"
+
+
+@pytest.mark.parametrize(
+    ("what", "until", "times", "story"),
+    [
+        ("noise", "never", 1, []),
+        ("silent", "reset", 1, ["flash: ", "reset: well again"]),
+        ("boot-loop", "flash", 2, ["flash: ", "reset: ", "flash again: well again"]),
+        ("boot-loop", "power", 1, ["flash: ", "reset: ", "flash again: ", "power cycle and flash: well again"]),
+        ("flash-fails", "flash", 1, ["flash: ", "flash again: well again"]),
+        ("busy", "flash", 1, ["flash: ", "flash again: well again"]),
+        ("unplugged", "power", 1, ["look: ", "power cycle: ", "flash: well again"]),
+    ],
+)
+@pytest.mark.usefixtures("hurry")
+def test_troubles_that_end_in_recovery(
+    what: Trouble, until: Mended, times: int, story: list[str], lab: Path, pico: Desk, deployment: Deployment
+) -> None:
+    """The first step that helps is the last one taken; the board then computes what it should."""
+    with control(pico) as hands:
+        port = hands.state().console
+        hands.trouble(what, until, times)
+    with api.running(deployment, where=Where(str(lab))) as dut:
+        assert right(dut)
+        told = dut.station.recovery  # type: ignore[attr-defined]
+        assert len(told) == len(story), told
+        assert all(line.startswith(start) for line, start in zip(told, story, strict=True)), told
+        if what == "unplugged":
+            assert dut.station.url.rpartition(":")[2] != str(port), "it came back under another name"
+
+
+@pytest.mark.parametrize("what", ["silent", "boot-loop", "flash-fails", "busy"])
+@pytest.mark.usefixtures("hurry")
+def test_a_board_that_does_not_recover_is_set_aside_until_it_is_released(
+    what: Trouble, lab: Path, pico: Desk, deployment: Deployment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    where = Where(str(lab))
+    with control(pico) as hands:
+        hands.trouble(what)
+    for _ in range(2):
+        with pytest.raises(BoardQuarantined) as caught, api.running(deployment, where=where):
+            raise AssertionError("it does not run")
+        assert caught.value.hint == "hil lab release a"
+        assert "every rp2040 of" in caught.value.message
+        assert "a: flash: " in caught.value.message
+    assert "hil lab release a" in api.places(deployment.board, where)[0].health
+    assert cli.main(["lab", "check", "--bench", str(lab)]) == 4
+    assert "set aside" in capsys.readouterr().out
+    with control(pico) as hands:
+        hands.trouble(what, "power")  # the person who came
+        hands.power(on=False)
+        hands.power(on=True)
+    assert cli.main(["lab", "release", "a", "--bench", str(lab)]) == 0
+    assert capsys.readouterr().out == "a: released\n"
+    with api.running(deployment, where=where) as dut:
+        assert right(dut)
+    assert cli.main(["lab", "check", "--bench", str(lab)]) == 0
+
+
+@pytest.mark.usefixtures("hurry")
+def test_the_other_board_is_taken_where_one_does_not_recover(tmp_path: Path, deployment: Deployment) -> None:
+    with desks(["rp2040", "rp2040"]) as (a, b):
+        where = Where(str(lab_of(tmp_path, ["rp2040", "rp2040"], [a, b])))
+        with control(a) as hands:
+            hands.trouble("silent")
+        with api.running(deployment, where=where) as dut:
+            assert dut.place.startswith("virtual rp2040 b at ")
+        with control(b) as hands:
+            hands.trouble("silent")
+        # A second board that dies of the same image says more of the image than of the board.
+        with pytest.raises(BoardMissing, match=r"a was set aside with the same image: suspect the image"):
+            api.running(deployment, where=where).__enter__()
+        assert State(tmp_path / "state").quarantined(f"virtual {b.address[0]}:{b.address[1]}") is None
+
+
+def test_another_kind_of_board_is_never_flashed(tmp_path: Path, deployment: Deployment) -> None:
+    with desks(["rp2350"]) as (one,):
+        where = Where(str(lab_of(tmp_path, ["rp2040"], [one])))
+        model = tmp_path / "tiny.tflite"
+        model.write_bytes(tiny_model())
+        other = api.prepare(model, api.Request("rp2350"))
+        with control(one) as hands:
+            hands.flash(other.image.elf)
+        with pytest.raises(FlashFailed, match=r"a: a 'rp2350' answers at socket://.* where the lab file says 'rp2040'"):
+            api.running(deployment, where=where).__enter__()
+        with control(one) as hands:
+            assert hands.state().runs, "it still runs what it ran"
+
+
+def test_a_desk_that_is_gone_is_a_missing_board(tmp_path: Path, deployment: Deployment) -> None:
+    with desks(["rp2040"]) as found:
+        where = Where(str(lab_of(tmp_path, ["rp2040"], found)))
+        with api.running(deployment, where=where) as dut:
+            found[0].__exit__()
+            assert not dut.usable
+    with pytest.raises(BoardMissing, match=r"^a: "):
+        api.running(deployment, where=where).__enter__()
+
+
+def test_a_second_user_waits_and_is_told_for_whom(lab: Path, deployment: Deployment) -> None:
+    lab.write_text(lab.read_text().replace("wait = 300", "wait = 0"))
+    where = Where(str(lab))
+    with api.running(deployment, where=where), pytest.raises(BoardBusy, match=f"held by .*process {os.getpid()}"):
+        api.running(deployment, where=where).__enter__()
+
+
+# -- pytest ------------------------------------------------------------------------------------------------------------
+
+USER_TEST = """
+import numpy as np, pytest
+
+@pytest.mark.parametrize("n", range(4))
+def test_answer(n, dut, model_inputs, reference, record_property):
+    record_property("place", dut.place)
+    for values, want in zip(model_inputs, reference.outputs):
+        assert np.array_equal(dut.infer(values).outputs[0], want[0])
+"""
+
+
+def suite(folder: Path, lab: Path, *more: str) -> subprocess.Popen[str]:
+    """pytest as a user starts it, on a lab."""
+    (folder / "test_mine.py").write_text(USER_TEST)
+    (folder / "tiny.tflite").write_bytes(tiny_model())
+    words = ["--board=rp2040", "--hil-no-zoo", "--hil-model=tiny.tflite", f"--hil-bench={lab}", "test_mine.py", *more]
+    return subprocess.Popen(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", f"--rootdir={folder}", *words],
+        cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        env=os.environ | {"COLUMNS": "120", "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+
+
+def test_two_runs_on_one_board_finish_one_after_the_other(tmp_path: Path, lab: Path) -> None:
+    runs = []
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        runs.append(suite(tmp_path / name, lab))
+    for run in runs:
+        text, _ = run.communicate(timeout=240)
+        assert run.returncode == 0, text
+        assert "4 passed" in text
+        assert f"rp2040 on the virtual bench, {lab}" in text
+
+
+def test_workers_of_xdist_share_two_boards(tmp_path: Path) -> None:
+    with desks(["rp2040", "rp2040"]) as found:
+        lab = lab_of(tmp_path, ["rp2040", "rp2040"], found)
+        run = suite(tmp_path, lab, "-n4", "--junitxml=out.xml")
+        text, _ = run.communicate(timeout=240)
+        assert run.returncode == 0, text
+        assert "4 passed" in text
+        xml = (tmp_path / "out.xml").read_text()
+        assert {name for name in "ab" if f"virtual rp2040 {name} at" in xml} == {"a", "b"}
+
+
+def test_what_it_took_to_recover_is_in_the_report(tmp_path: Path, lab: Path, pico: Desk) -> None:
+    with control(pico) as hands:
+        hands.trouble("flash-fails", "flash")
+    run = suite(tmp_path, lab, "-p", "no:xdist", "--junitxml=out.xml")
+    text, _ = run.communicate(timeout=240)
+    assert run.returncode == 0, text
+    assert "recovered: virtual rp2040 a at socket://" in text
+    assert "connection broke after half of the image" in text
+    assert 'name="hil.recovery"' in (tmp_path / "out.xml").read_text()
+
+
+def test_hardware_can_be_required(tmp_path: Path, lab: Path) -> None:
+    run = suite(tmp_path, lab, "--hil-require-hardware")
+    text, _ = run.communicate(timeout=240)
+    assert run.returncode == 1, text
+    assert "4 errors" in text
+    assert "--hil-require-hardware takes no virtual one" in text
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(None, "neither auto nor virtual, nor a lab file"), ("schema = 3", "lab.toml: schema: expected a whole number")],
+)
+def test_a_wrong_lab_file_is_a_usage_error(content: str | None, message: str, tmp_path: Path) -> None:
+    lab = tmp_path / "lab.toml"
+    if content is not None:
+        lab.write_text(content)
+    run = suite(tmp_path, lab)
+    text, _ = run.communicate(timeout=240)
+    assert run.returncode == 4, text
+    assert message in text
+    assert "Traceback" not in text
