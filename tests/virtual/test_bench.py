@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -84,35 +85,35 @@ def test_a_board_of_the_lab_is_flashed_measured_and_freed(
 
 
 @pytest.mark.parametrize(
-    ("what", "until", "times", "story"),
+    ("trouble", "story"),
     [
-        ("noise", "never", 1, []),
-        ("silent", "reset", 1, ["flash: ", "reset: well again"]),
-        ("boot-loop", "flash", 2, ["flash: ", "reset: ", "flash again: well again"]),
-        ("boot-loop", "power", 1, ["flash: ", "reset: ", "flash again: ", "power cycle and flash: well again"]),
-        ("flash-fails", "flash", 1, ["flash: ", "flash again: well again"]),
-        ("busy", "flash", 1, ["flash: ", "flash again: well again"]),
-        ("unplugged", "power", 1, ["look: ", "power cycle: ", "flash: well again"]),
+        (("noise", "never", 1), []),
+        (("silent", "reset", 1), ["flash: ", "reset: well again"]),
+        (("boot-loop", "flash", 2), ["flash: ", "reset: ", "flash again: well again"]),
+        (("boot-loop", "power", 1), ["flash: ", "reset: ", "flash again: ", "power cycle and flash: well again"]),
+        (("flash-fails", "flash", 1), ["flash: ", "flash again: well again"]),
+        (("busy", "flash", 1), ["flash: ", "flash again: well again"]),
+        (("unplugged", "power", 1), ["look: ", "power cycle: ", "flash: well again"]),
     ],
 )
 @pytest.mark.usefixtures("hurry")
 def test_troubles_that_end_in_recovery(
-    what: Trouble, until: Mended, times: int, story: list[str], lab: Path, pico: Desk, deployment: Deployment
+    trouble: tuple[Trouble, Mended, int], story: list[str], lab: Path, pico: Desk, deployment: Deployment
 ) -> None:
     """The first step that helps is the last one taken; the board then computes what it should."""
     with control(pico) as hands:
         port = hands.state().console
-        hands.trouble(what, until, times)
+        hands.trouble(*trouble)
     with api.running(deployment, where=Where(str(lab))) as dut:
         assert right(dut)
         told = dut.station.recovery  # type: ignore[attr-defined]
         assert len(told) == len(story), told
         assert all(line.startswith(start) for line, start in zip(told, story, strict=True)), told
-        if what == "unplugged":
+        if trouble[0] == "unplugged":
             assert dut.station.url.rpartition(":")[2] != str(port), "it came back under another name"
 
 
-@pytest.mark.parametrize("what", ["silent", "boot-loop", "flash-fails", "busy"])
+@pytest.mark.parametrize("what", ["silent", "flash-fails"])
 @pytest.mark.usefixtures("hurry")
 def test_a_board_that_does_not_recover_is_set_aside_until_it_is_released(
     what: Trouble, lab: Path, pico: Desk, deployment: Deployment, capsys: pytest.CaptureFixture[str]
@@ -154,6 +155,40 @@ def test_the_other_board_is_taken_where_one_does_not_recover(tmp_path: Path, dep
         with pytest.raises(BoardMissing, match=r"a was set aside with the same image: suspect the image"):
             api.running(deployment, where=where).__enter__()
         assert State(tmp_path / "state").quarantined(f"virtual {b.address[0]}:{b.address[1]}") is None
+
+
+@pytest.mark.usefixtures("hurry")
+def test_a_board_of_hardware_by_the_commands_of_its_lab_file(
+    tmp_path: Path, pico: Desk, deployment: Deployment
+) -> None:
+    """The same path as for real boards: a console by URL, and programs that flash, reset and switch."""
+    with control(pico) as hands:
+        port = hands.state().console
+        hands.trouble("boot-loop", "power")
+
+    def command(what: str, *more: str) -> str:
+        text = (
+            f"import sys; from pathlib import Path; from hil.virtual.desk import Control; Control{pico.address}.{what}"
+        )
+        return json.dumps(shlex.join([sys.executable, "-c", text]) + "".join(more))
+
+    lab = tmp_path / "lab.toml"
+    lab.write_text(f"""
+        schema = 1
+        state = "{tmp_path / "state"}"
+        [board.a]
+        kind = "rp2040"
+        port = "socket://127.0.0.1:{port}"
+        flash = {{ command = {command("flash(Path(sys.argv[1]))", " {elf}")} }}
+        power = {{ on = {command("power(on=True)")}, off = {command("power(on=False)")}, settle = 0 }}
+    """)
+    bench = api.bench_for(deployment.board, Where(str(lab)))
+    assert bench.source == "hardware"
+    with api.running(deployment, where=Where(str(lab), hardware=True)) as dut:
+        assert right(dut)
+        assert dut.place == f"rp2040 a at socket://127.0.0.1:{port}"
+        told = dut.station.recovery  # type: ignore[attr-defined]
+        assert [line.split(":")[0] for line in told] == ["flash", "flash again", "power cycle and flash"]
 
 
 def test_another_kind_of_board_is_never_flashed(tmp_path: Path, deployment: Deployment) -> None:
@@ -200,9 +235,25 @@ def test_answer(n, dut, model_inputs, reference, record_property):
 """
 
 
-def suite(folder: Path, lab: Path, *more: str) -> subprocess.Popen[str]:
+# Each holds its board until somebody has the other one.
+MEETING = """
+import time, pathlib, pytest
+
+@pytest.mark.parametrize("n", range(4))
+def test_meets(n, dut):
+    here = pathlib.Path("places")
+    here.mkdir(exist_ok=True)
+    (here / dut.place.split()[2]).touch()
+    late = time.monotonic() + 60
+    while len(list(here.iterdir())) < 2:
+        assert time.monotonic() < late, "nobody took the other board"
+    dut.memory()
+"""
+
+
+def suite(folder: Path, lab: Path, *more: str, tests: str = USER_TEST) -> subprocess.Popen[str]:
     """pytest as a user starts it, on a lab."""
-    (folder / "test_mine.py").write_text(USER_TEST)
+    (folder / "test_mine.py").write_text(tests)
     (folder / "tiny.tflite").write_bytes(tiny_model())
     words = ["--board=rp2040", "--hil-no-zoo", "--hil-model=tiny.tflite", f"--hil-bench={lab}", "test_mine.py", *more]
     return subprocess.Popen(
@@ -227,12 +278,11 @@ def test_two_runs_on_one_board_finish_one_after_the_other(tmp_path: Path, lab: P
 def test_workers_of_xdist_share_two_boards(tmp_path: Path) -> None:
     with desks(["rp2040", "rp2040"]) as found:
         lab = lab_of(tmp_path, ["rp2040", "rp2040"], found)
-        run = suite(tmp_path, lab, "-n4", "--junitxml=out.xml")
+        run = suite(tmp_path, lab, "-n4", tests=MEETING)
         text, _ = run.communicate(timeout=240)
         assert run.returncode == 0, text
         assert "4 passed" in text
-        xml = (tmp_path / "out.xml").read_text()
-        assert {name for name in "ab" if f"virtual rp2040 {name} at" in xml} == {"a", "b"}
+        assert {path.name for path in (tmp_path / "places").iterdir()} == {"a", "b"}
 
 
 def test_what_it_took_to_recover_is_in_the_report(tmp_path: Path, lab: Path, pico: Desk) -> None:
