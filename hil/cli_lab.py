@@ -73,7 +73,7 @@ def _suggest(_args: argparse.Namespace, say: Say) -> Outcome:
     if not ports:
         notes.append("# no port of a known serial bridge or debug probe is plugged in")
     lines = plain("\n".join([text.rstrip(), *notes]))
-    return Outcome(record, [Text(lines, no_wrap=True, overflow="ignore")])  # a file, if it is sent into one
+    return Outcome(record, [lines])
 
 
 def _lab(args: argparse.Namespace) -> Lab:

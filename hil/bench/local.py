@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
 from hil.bench.hands import Hands, Say, hands_for
@@ -111,9 +112,9 @@ class LocalBench:
             for member in sorted(members, key=lambda one: one.identity):
                 if (aside := self.state.quarantined(member.identity)) is not None:
                     raise BoardQuarantined(f"{member.name}: {aside.reason}", hint=f"hil lab release {member.name}")
-                one = [member.identity]
+                wanted = partial(list[str], [member.identity])
                 held.enter_context(
-                    self.state.leased(lambda one=one: one, self.lab.wait, kind=member.kind, what=member.name, say=say)  # type: ignore[misc]
+                    self.state.leased(wanted, self.lab.wait, kind=member.kind, what=member.name, say=say)
                 )
             stations = []
             for member, (_, image) in zip(members, nodes, strict=True):

@@ -102,5 +102,9 @@ def plan_view(record: Mapping[str, Any]) -> list[RenderableType]:
 
 
 def show(console: Console, views: Sequence[RenderableType]) -> None:
+    """One below the other. What is plain text is a file, such as a lab file: it is neither cut nor wrapped."""
     for view in views:
-        console.print(view)
+        if isinstance(view, str):
+            console.out(plain(view), highlight=False)
+        else:
+            console.print(view)
