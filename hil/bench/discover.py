@@ -142,9 +142,11 @@ def suggestion(ports: Sequence[UsbPort], kinds: Sequence[str | None], found: Seq
         )
         known = {"port": board.port, "serial": board.serial, "location": board.location}
         lines += [f"{key} = {_quoted(value)}" for key, value in known.items() if value is not None]
+        flash = '# flash = { tool = "..." }      # see docs/lab.md'
         if port.serial in probe_ids:
             lines.append(f"probe = {_quoted(port.serial or '')}")
-        lines += ['# flash = { command = "..." }   # see docs/lab.md', "# power = { hub = ..., port = ... }", ""]
+            flash = 'flash = { tool = "pyocd" }'
+        lines += [flash, "# power = { hub = ..., port = ... }", ""]
     lines += [f"# debug probe {probe}: {what}" for probe, what in found]
     return "\n".join(lines).rstrip() + "\n"
 

@@ -9,7 +9,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from hil.bench.lab import CommandPower, HubPower, LabBoard
+from hil import board as boards
+from hil import flash as flashing
+from hil.bench.lab import CommandPower, FlashTool, HubPower, LabBoard
 from hil.bench.ports import resolve
 from hil.errors import (
     BoardMissing,
@@ -40,7 +42,7 @@ class Hands(Protocol):
     def port(self) -> str:
         """The console's port now. Raises `BoardMissing`."""
 
-    def flash(self, image: Image) -> None:
+    def flash(self, image: Image, *, say: Say) -> None:
         """Put `image` on the board and start it. Raises `FlashFailed`, `ToolMissing`."""
 
     def reset(self) -> None:
@@ -67,12 +69,16 @@ class LocalHands:
     def port(self) -> str:
         return resolve(self._board)
 
-    def flash(self, image: Image) -> None:
+    def flash(self, image: Image, *, say: Say) -> None:
         board = self._board
+        if isinstance(board.flash, FlashTool):
+            target = board.flash.target or self.port()
+            flashing.flash(target, image, boards.load(board.kind), board.flash.tool, say)
+            return
         if board.flash is None:
             raise FlashFailed(
                 f"{board.name}: the lab file does not say how it is flashed",
-                hint=f"add flash = {{ command = ... }} to board.{board.name}",
+                hint=f"add flash = {{ tool = ... }}, or command, to board.{board.name}",
             )
         files = {"elf": str(image.elf), "bin": _text(image.bin), "uf2": _text(image.uf2)}
         for name, value in files.items():
@@ -178,7 +184,8 @@ class DeskHands:
             raise BoardMissing(f"{self._board.name}: its port is gone; is it plugged in?", hint="hil boards")
         return f"socket://{self._address[0]}:{port}"
 
-    def flash(self, image: Image) -> None:
+    def flash(self, image: Image, *, say: Say) -> None:
+        del say  # it takes less than a second
         with self._control() as desk:
             there = desk.state().board
             if there != image.board:

@@ -5,7 +5,8 @@
     [board.pico-a]
     kind = "rp2040"
     serial = "E6614C311B7D8A2F"             # of the USB device whose port is the board's console
-    flash = { command = "openocd -f interface/cmsis-dap.cfg -f target/rp2040.cfg -c 'program {elf} verify reset exit'" }
+    probe = "E6614103E7171B29"
+    flash = { tool = "pyocd" }
     power = { hub = "1-1", port = 2 }
 
 Parsed once into typed values; docs/lab.md has every key. No hardware is touched here.
@@ -23,6 +24,7 @@ from typing import Any, NoReturn
 from hil import board as boards
 from hil.bench.station import Source
 from hil.errors import LabFileError, UsageError
+from hil.flash import tools
 from hil.wire import Wire, wire
 
 WAIT = 1800.0
@@ -42,6 +44,14 @@ class Command:
     def filled(self, values: dict[str, str | None]) -> list[str]:
         """Its words, with `{elf}` and the like replaced. A value of None leaves an empty word."""
         return [re.sub(r"\{(\w+)\}", lambda found: values[found[1]] or "", word) for word in self.words]
+
+
+@dataclass(frozen=True)
+class FlashTool:
+    """A tool of `hil.flash`, and what it knows the board by: a probe's id, a drive, or None for the console."""
+
+    tool: str
+    target: str | None
 
 
 @dataclass(frozen=True)
@@ -79,7 +89,7 @@ class LabBoard:
     virtual: tuple[str, int] | None = None
     probe: str | None = None
     baud: int = 0
-    flash: Command | None = None
+    flash: Command | FlashTool | None = None
     reset: Command | None = None
     power: CommandPower | HubPower | None = None
     clock_ppm: float = 0.0
@@ -257,7 +267,7 @@ def _board(name: str, section: _Section) -> LabBoard:
         virtual=virtual,
         probe=section.text("probe"),
         baud=section.integer("baud", 300, 12_000_000, boards.load(kind).baud),
-        flash=_flash(section),
+        flash=_flash(section, kind),
         reset=section.command("reset"),
         power=_power(section.section("power")),
         clock_ppm=section.number("clock_ppm", -100_000, 100_000, 0.0),
@@ -285,15 +295,26 @@ def _address(section: _Section) -> tuple[str, int] | None:
     return host.strip("[]"), int(port)
 
 
-def _flash(section: _Section) -> Command | None:
+def _flash(section: _Section, kind: str) -> Command | FlashTool | None:
+    """A command, or a tool with its target: pyocd wants a probe; uf2 a drive, or it is asked for by the console."""
     table = section.section("flash")
     if table is None:
         return None
-    found = table.command("command")
-    if found is None:
-        table.fail("command", "missing")
+    command, tool, drive = table.command("command"), table.text("tool"), table.text("drive")
     table.done()
-    return found
+    if tool is None or command is not None:
+        if command is None or tool is not None or drive is not None:
+            table.fail("command", "a board is flashed by a command, or by a tool (and drive, for uf2)")
+        return command
+    known = [name for name in tools() if name in boards.load(kind).flash_tools]
+    if tool not in known:
+        table.fail("tool", f"{tool!r} does not flash a {kind}; known for it: {', '.join(known) or 'none'}")
+    if drive is not None and tool != "uf2":
+        table.fail("drive", f"{drive!r} is for uf2, not for {tool}")
+    probe = section.text("probe")
+    if tool == "pyocd" and probe is None:
+        section.fail("probe", "missing; pyocd wants the unique id of the board's probe ('pyocd list')")
+    return FlashTool(tool, probe if tool == "pyocd" else drive)
 
 
 def _power(table: _Section | None) -> CommandPower | HubPower | None:

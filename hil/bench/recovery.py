@@ -44,12 +44,12 @@ def bring_up(board: LabBoard, hands: Hands, image: Image, *, say: Say) -> tuple[
     """
     story: list[str] = []
     _reach(board, hands, image, story, say)
-    steps: list[tuple[str, Callable[[], None]]] = [("flash", lambda: hands.flash(image))]
+    steps: list[tuple[str, Callable[[], None]]] = [("flash", lambda: hands.flash(image, say=say))]
     if "reset" in hands.ways:
         steps.append(("reset", hands.reset))
-    steps.append(("flash again", lambda: hands.flash(image)))
+    steps.append(("flash again", lambda: hands.flash(image, say=say)))
     if "power" in hands.ways:
-        steps.append(("power cycle and flash", lambda: _cycle_and_flash(board, hands, image)))
+        steps.append(("power cycle and flash", lambda: _cycle_and_flash(board, hands, image, say)))
     error: InfrastructureError | DeviceHang | None = None
     flashed = False
     for name, step in steps:
@@ -99,10 +99,10 @@ def _reach(board: LabBoard, hands: Hands, image: Image, story: list[str], say: S
     _check_kind(board, port, hello, image)
 
 
-def _cycle_and_flash(board: LabBoard, hands: Hands, image: Image) -> None:
+def _cycle_and_flash(board: LabBoard, hands: Hands, image: Image, say: Say) -> None:
     hands.power_cycle()
     _port(board, hands)
-    hands.flash(image)
+    hands.flash(image, say=say)
 
 
 def _port(board: LabBoard, hands: Hands) -> str:

@@ -18,6 +18,7 @@ from hil.bench.discover import Drive
 from hil.bench.lab import Command, CommandPower, HubPower, LabBoard
 from hil.bench.ports import UsbPort
 from hil.bench.state import State
+from hil.bench.station import silent
 from hil.board import load
 from hil.errors import BoardMissing, FlashFailed, InfrastructureError, StateFailed, ToolMissing, UsageError
 from tests.support.fakes import deployed
@@ -100,7 +101,7 @@ def test_a_port_that_may_not_be_opened_gives_the_udev_rule(monkeypatch: pytest.M
 def test_a_flash_command_gets_the_image_and_the_probe(own_cache: Path, tmp_path: Path) -> None:
     out = tmp_path / "said"
     command = script(f"import sys; open({str(out)!r}, 'w').write(repr(sys.argv[1:]))") + " {elf} --probe={probe}"
-    hands.hands_for(board(flash=f"{{ command = {quoted(command)} }}", probe='"P1"')).flash(IMAGE)
+    hands.hands_for(board(flash=f"{{ command = {quoted(command)} }}", probe='"P1"')).flash(IMAGE, say=silent)
     assert out.read_text() == "['absent.elf', '--probe=P1']"
     assert (own_cache / "lab" / "a-flash.log").read_text().startswith(f"$ {sys.executable} -c ")
 
@@ -109,7 +110,7 @@ def test_a_command_that_fails_says_what_it_said(own_cache: Path) -> None:
     """Such as a probe that another program holds."""
     command = script("print('Error: unable to claim interface: resource busy'); raise SystemExit(3)")
     with pytest.raises(FlashFailed) as caught:
-        hands.hands_for(board(flash=f"{{ command = {quoted(command)} }}")).flash(IMAGE)
+        hands.hands_for(board(flash=f"{{ command = {quoted(command)} }}")).flash(IMAGE, say=silent)
     assert caught.value.message.startswith("a at port loop://: flash by ")
     assert "ended with status 3: Error: unable to claim interface: resource busy" in caught.value.message
     assert caught.value.hint == f"cat {own_cache / 'lab' / 'a-flash.log'}"
@@ -117,15 +118,15 @@ def test_a_command_that_fails_says_what_it_said(own_cache: Path) -> None:
 
 def test_commands_that_cannot_run(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ToolMissing, match="a: flash needs no-such-flasher, which is not installed"):
-        hands.hands_for(board(flash='{ command = "no-such-flasher {elf}" }')).flash(IMAGE)
+        hands.hands_for(board(flash='{ command = "no-such-flasher {elf}" }')).flash(IMAGE, say=silent)
     with pytest.raises(FlashFailed, match=r"its flash command wants \{uf2\}, which no rp2040 has"):
-        hands.hands_for(board(flash='{ command = "cp {uf2} /drive" }')).flash(IMAGE)
+        hands.hands_for(board(flash='{ command = "cp {uf2} /drive" }')).flash(IMAGE, say=silent)
     with pytest.raises(FlashFailed, match="the lab file does not say how it is flashed"):
-        hands.hands_for(board()).flash(IMAGE)
+        hands.hands_for(board()).flash(IMAGE, say=silent)
     monkeypatch.setattr(hands, "FLASH_LIMIT", 0.2)
     endless = script("import signal; signal.pause()")
     with pytest.raises(FlashFailed, match=r"a: flash took longer than 0\.2 s"):
-        hands.hands_for(board(flash=f"{{ command = {quoted(endless)} }}")).flash(IMAGE)
+        hands.hands_for(board(flash=f"{{ command = {quoted(endless)} }}")).flash(IMAGE, say=silent)
 
 
 def test_a_full_disk_is_named(own_cache: Path) -> None:
@@ -133,7 +134,7 @@ def test_a_full_disk_is_named(own_cache: Path) -> None:
     (own_cache / "lab").mkdir()
     (own_cache / "lab" / "a-flash.log").symlink_to("/dev/full")
     with pytest.raises(StateFailed, match="No space left on device") as caught:
-        hands.hands_for(board(flash=f"{{ command = {quoted(script('pass'))} }}")).flash(IMAGE)
+        hands.hands_for(board(flash=f"{{ command = {quoted(script('pass'))} }}")).flash(IMAGE, say=silent)
     assert str(caught.value.hint).startswith("df -h ")
 
 
@@ -227,7 +228,13 @@ def test_a_suggestion_is_a_lab_file() -> None:
     found = tomllib.loads(text)["board"]
     assert len(found) == 4
     first, second, third, last = found.values()
-    assert first == {"kind": "rp2040", "serial": "E661", "location": "1-1.2:1.1", "probe": "E661"}
+    assert first == {
+        "kind": "rp2040",
+        "serial": "E661",
+        "location": "1-1.2:1.1",
+        "probe": "E661",
+        "flash": {"tool": "pyocd"},
+    }
     assert (second["kind"], second["location"]) == ("", "1-1.3:1.1")
     assert third == {"kind": "rp2350", "port": "/dev/no-such-tty"}
     assert last == {"kind": "rp2040", "serial": evil.serial}

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from hil.bench import lab
-from hil.bench.lab import Command, CommandPower, HubPower, LabBoard
+from hil.bench.lab import Command, CommandPower, FlashTool, HubPower, LabBoard
 from hil.errors import LabFileError, UsageError
 
 FILE = Path("bench.toml")
+FLASH = """{ command = "openocd -c 'program {elf} verify reset exit'" }"""
 GOOD = """
 schema = 1
 wait = 60
@@ -61,6 +62,18 @@ def test_every_key_is_read() -> None:
         found.named("c")
 
 
+@pytest.mark.parametrize(
+    ("flash", "want"),
+    [
+        ("{ tool = 'pyocd' }", FlashTool("pyocd", "E661410403")),
+        ("{ tool = 'uf2' }", FlashTool("uf2", None)),
+        ("{ tool = 'uf2', drive = '/media/x' }", FlashTool("uf2", "/media/x")),
+    ],
+)
+def test_a_tool_and_what_it_knows_the_board_by(flash: str, want: FlashTool) -> None:
+    assert lab.parse(FILE, GOOD.replace(FLASH, flash)).boards[0].flash == want
+
+
 def test_a_command_is_filled_word_by_word() -> None:
     """A path with blanks stays one word, and text in it is not taken for a field."""
     filled = Command(("flash", "{elf}", "--port={port}", "{probe}")).filled(
@@ -81,6 +94,12 @@ def test_a_command_is_filled_word_by_word() -> None:
         ('kind = "rp2040"\nserial', "serial", "board.pico-a.kind: missing"),
         ("baud = 115200", 'baud = "fast"', "board.pico-a.baud: expected a whole number in 300..12000000, found 'fast'"),
         ("{elf}", "{image}", "board.pico-a.flash.command: {image} is unknown; known here: {elf}, "),
+        ("{ command =", "{ tool = 'uf2', command =", "board.pico-a.flash.command: a board is flashed by a command, or"),
+        (FLASH, "{ drive = '/x' }", "board.pico-a.flash.command: a board is flashed by a command, or by a tool"),
+        (FLASH, "{ tool = 'jlink' }", "board.pico-a.flash.tool: 'jlink' does not flash a rp2040; known for"),
+        (FLASH, "{ tool = 'pyocd', drive = '/x' }", "board.pico-a.flash.drive: '/x' is for uf2, not for pyocd"),
+        (f'probe = "E661410403"\nbaud = 115200\nflash = {FLASH}', "flash = { tool = 'pyocd' }",
+         "board.pico-a.probe: missing; pyocd wants"),
         ("init; reset; exit'", "init", "board.pico-a.reset: \"openocd -c 'init\" is no command line: "),
         ("port = 2", "port = 0", "board.pico-a.power.port: expected a whole number in 1..64, found 0"),
         (', off = "relay 1 off"', "", "board.pico-b.power.off: missing; a switch is hub and port, or "),

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hil import api, cli
+from hil import api, cli, virtual
 from hil.bench import Where, recovery
 from hil.bench.state import State
 from hil.deployment import Deployment
@@ -189,6 +189,23 @@ def test_a_board_of_hardware_by_the_commands_of_its_lab_file(
         assert dut.place == f"rp2040 a at socket://127.0.0.1:{port}"
         told = dut.station.recovery  # type: ignore[attr-defined]
         assert [line.split(":")[0] for line in told] == ["flash", "flash again", "power cycle and flash"]
+
+
+def test_a_lab_flashes_by_pyocd(tmp_path: Path, deployment: Deployment) -> None:
+    """Unmodified pyOCD, onto a virtual board that runs with an erased flash."""
+    with virtual.start("rp2040") as machine:
+        (tmp_path / "lab.toml").write_text(f"""
+            schema = 1
+            state = "{tmp_path / "state"}"
+            [board.a]
+            kind = "rp2040"
+            port = "{machine.uart0_url}"
+            probe = "hil:{machine.debug_port}"
+            flash = {{ tool = "pyocd" }}
+        """)
+        with api.running(deployment, where=Where(str(tmp_path / "lab.toml"))) as dut:
+            assert right(dut)
+            assert dut.station.recovery == ()  # type: ignore[attr-defined]
 
 
 def test_another_kind_of_board_is_never_flashed(tmp_path: Path, deployment: Deployment) -> None:
