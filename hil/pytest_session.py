@@ -16,7 +16,7 @@ from hil.cases import Case
 from hil.cluster import Cluster
 from hil.deployment import ClusterDeployment, Deployment, Say, Tensors, silent
 from hil.dut import Dut
-from hil.errors import DeviceError, HilError, InfrastructureError
+from hil.errors import BoardBusy, DeviceError, HilError, InfrastructureError
 from hil.model import inputs as input_sets
 from hil.model.graph import Graph
 from hil.model.reference import ReferenceResult
@@ -38,6 +38,7 @@ class Session:
         self._where = where_of(config)
         self._stories: dict[str, list[str]] = {}
         self._benches: dict[str, str] = {}
+        self._busy: dict[str, BoardBusy] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -122,7 +123,7 @@ class Session:
         if self._running is None or self._running[0] != case or not self._running[1].usable:
             self._power_off()
             with _plainly():
-                running = self._board.enter_context(start())
+                running = self._started(case, start)
             self._running = (case, running)
             self._note_recovery(case, running)
         try:
@@ -137,6 +138,16 @@ class Session:
         """How a test, or its set-up, ended: after an error of board or lab the next one gets a fresh board."""
         if isinstance(error, InfrastructureError | DeviceError):
             self._power_off()
+
+    def _started(self, case: Case, start: Callable[[], AbstractContextManager[Dut | Cluster]]) -> Dut | Cluster:
+        """Start it. Boards that others held for too long are waited for once in a session, not once in a test."""
+        if case.board in self._busy:
+            raise self._busy[case.board]
+        try:
+            return self._board.enter_context(start())
+        except BoardBusy as error:
+            self._busy[case.board] = error
+            raise
 
     def _note_recovery(self, case: Case, running: Dut | Cluster) -> None:
         """Remember what it took to bring the boards to life, where that was more than flashing them."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import os
 import shlex
 import subprocess
 import sys
+import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,7 +20,7 @@ from hil.bench import Where, recovery
 from hil.bench.state import State
 from hil.deployment import Deployment
 from hil.dut import Dut
-from hil.errors import BoardBusy, BoardMissing, BoardQuarantined, FlashFailed
+from hil.errors import BoardBusy, BoardMissing, BoardQuarantined, FlashFailed, UsageError
 from hil.model import inputs as input_sets
 from hil.model.reference import reference
 from hil.paths import ZOO
@@ -146,11 +148,11 @@ def test_the_other_board_is_taken_where_one_does_not_recover(tmp_path: Path, dep
     with desks(["rp2040", "rp2040"]) as (a, b):
         where = Where(str(lab_of(tmp_path, ["rp2040", "rp2040"], [a, b])))
         with control(a) as hands:
-            hands.trouble("silent")
+            hands.trouble("flash-fails")
         with api.running(deployment, where=where) as dut:
             assert dut.place.startswith("virtual rp2040 b at ")
         with control(b) as hands:
-            hands.trouble("silent")
+            hands.trouble("flash-fails")
         # A second board that dies of the same image says more of the image than of the board.
         with pytest.raises(BoardMissing, match=r"a was set aside with the same image: suspect the image"):
             api.running(deployment, where=where).__enter__()
@@ -313,6 +315,20 @@ def test_what_it_took_to_recover_is_in_the_report(tmp_path: Path, lab: Path, pic
     assert 'name="hil.recovery"' in (tmp_path / "out.xml").read_text()
 
 
+def test_a_board_that_others_hold_is_waited_for_once(tmp_path: Path, lab: Path, pico: Desk) -> None:
+    lab.write_text(lab.read_text().replace("wait = 300", "wait = 2"))
+    handle = State(tmp_path / "state").try_lease(f"virtual {pico.address[0]}:{pico.address[1]}", "rp2040")
+    assert handle is not None
+    run = suite(tmp_path, lab, "--junitxml=out.xml", "-p", "no:xdist")
+    text, _ = run.communicate(timeout=240)
+    os.close(handle)
+    assert run.returncode == 1, text
+    assert f"held by {getpass.getuser()}, process {os.getpid()}" in text.replace("\n", " ")
+    times = [float(case.attrib["time"]) for case in ET.parse(tmp_path / "out.xml").iter("testcase")]
+    assert len(times) == 4
+    assert sum(seconds >= 2 for seconds in times) == 1
+
+
 def test_hardware_can_be_required(tmp_path: Path, lab: Path) -> None:
     run = suite(tmp_path, lab, "--hil-require-hardware")
     text, _ = run.communicate(timeout=240)
@@ -334,3 +350,24 @@ def test_a_wrong_lab_file_is_a_usage_error(content: str | None, message: str, tm
     assert run.returncode == 4, text
     assert message in text
     assert "Traceback" not in text
+
+
+# -- the desk itself ---------------------------------------------------------------------------------------------------
+
+
+def test_a_desk_refuses_what_it_cannot_do_and_goes_on(pico: Desk, tmp_path: Path, deployment: Deployment) -> None:
+    with control(pico) as hands:
+        with pytest.raises(UsageError, match="absent"):
+            hands.flash(tmp_path / "absent.elf")
+        with pytest.raises(UsageError, match="the board does not run"):
+            hands.clock_ns()
+        for request in ({"op": "dance"}, {"op": "flash"}, {"op": "fault", "what": "x", "until": "y", "times": 1}):
+            with pytest.raises(UsageError, match="unknown request"):
+                hands._ask(request)
+        hands.flash(deployment.image.elf)
+        assert hands.state().runs
+        hands.power(on=False)
+        assert not hands.state().runs
+        hands.power(on=True)
+        assert hands.state().runs
+        assert hands.clock_ns() >= 0
