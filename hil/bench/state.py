@@ -76,12 +76,14 @@ class State:
         """An open file that holds the board's lease, or None if somebody else does. The kernel frees it with us."""
         path = self._file("leases", identity)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            self._make(path.parent)
             handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         except OSError as error:
             self._failed(error)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with contextlib.suppress(OSError):  # who made it has done so
+                os.fchmod(handle, self._mode() & 0o666)
             command = " ".join(map(os.path.basename, sys.argv[:1])) + "".join(f" {word}" for word in sys.argv[1:])
             owner = Owner(os.getpid(), _user(), command[:_LONGEST_COMMAND], time.time(), kind)
             os.ftruncate(handle, 0)
@@ -157,9 +159,10 @@ class State:
         """Quarantine a board until `release`."""
         path = self._file("quarantine", identity)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            self._make(path.parent)
             scratch = path.with_name(f".{path.name}.{os.getpid()}")
             scratch.write_text(json.dumps(asdict(Quarantine(board, reason, build_id, time.time()))), encoding="utf-8")
+            scratch.chmod(self._mode() & 0o666)
             scratch.replace(path)
         except OSError as error:
             self._failed(error)
@@ -173,6 +176,15 @@ class State:
         except OSError as error:
             self._failed(error)
         return True
+
+    def _make(self, folder: Path) -> None:
+        """A folder for all who may write in the state folder."""
+        folder.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(OSError):  # who made it has done so
+            folder.chmod(self._mode())
+
+    def _mode(self) -> int:
+        return self.folder.stat().st_mode & 0o777
 
     def _failed(self, error: OSError) -> NoReturn:
         full = error.errno in {errno.ENOSPC, errno.EDQUOT}

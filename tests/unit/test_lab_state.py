@@ -174,6 +174,20 @@ def test_a_full_or_forbidden_folder_says_so(
     assert state.quarantined("serial 1") is None
 
 
+@pytest.mark.parametrize("mode", [0o777, 0o770, 0o700])
+def test_whoever_may_write_in_the_folder_may_take_boards(mode: int, state: State) -> None:
+    """Files that another user has made would stop a second one, who shares the bench."""
+    state.folder.mkdir()
+    state.folder.chmod(mode)
+    handle = state.try_lease("serial 1", "rp2040")
+    assert handle is not None
+    os.close(handle)
+    state.set_aside("serial 1", "a", "why", "b")
+    made = list(state.folder.rglob("*"))
+    assert len(made) == 4
+    assert all(path.stat().st_mode & 0o777 == (mode if path.is_dir() else mode & 0o666) for path in made)
+
+
 def test_where_it_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HIL_STATE_DIR", str(tmp_path))
     assert state_root() == tmp_path
