@@ -66,13 +66,16 @@ def test_boards_shows_where_who_and_how_it_is(lab: Path, capsys: pytest.CaptureF
     assert not any(place["bench"] == "virtual" for board in json.loads(out)["boards"] for place in board["reachable"])
 
 
-def test_check_says_what_is_there(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_says_what_is_there(
+    lab: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "400")
     status, out, err = run(capsys, "lab", "check", "--bench", lab, "--json", "-")
     assert (status, err) == (4, "")
     a, b = json.loads(out)["boards"]
     assert (a["name"], a["port"], a["problem"]) == ("a", "loop://", "")
     assert "there is no port" in b["problem"]
-    assert "2 boards, 1 well and there" in run(capsys, "lab", "check", "--bench", lab)[1].replace("\n", " ")
+    assert "2 boards, 1 well and there" in run(capsys, "lab", "check", "--bench", lab)[1]
 
 
 def test_release(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
