@@ -64,6 +64,7 @@ def test_the_installed_names() -> None:
     found = importlib.metadata.distribution("pytest-hil")
     assert {(e.group, e.name, e.value) for e in found.entry_points} == {
         ("console_scripts", "hil", "hil.cli:main"),
+        ("pyocd.probe", "hil", "hil.virtual.pyocd_probe:VirtualProbePlugin"),
         ("pytest11", "hil", "hil.plugin"),
     }
     assert found.version == hil.__version__ == PROJECT["project"]["version"]
