@@ -111,6 +111,10 @@ def _profile_options(sub: argparse.ArgumentParser) -> None:
     many = "also run K inferences one behind the other on several boards, and tell how many that is a second"
     sub.add_argument("--throughput", "--in-flight", type=_count(1), default=1, metavar="K", dest="in_flight", help=many)
     sub.add_argument("--layers", action="store_true", help="also compare every operator's output")
+    steps = (
+        "on several boards: also show what each computed, waited and sent, exchange by exchange (JSON has it always)"
+    )
+    sub.add_argument("--steps", action="store_true", help=steps)
     sub.add_argument("--max-latency-us", type=_microseconds, metavar="T", help="fail above this median latency")
     cli_lab.add_options(sub)
     sub.add_argument("--max-ram", type=_count(1), metavar="BYTES", help="fail above this peak RAM")
@@ -269,11 +273,13 @@ def _profile(args: argparse.Namespace, say: Say) -> Outcome:
         limits=Limits(args.max_latency_us, args.max_ram),
         where=cli_lab.where_of(args),
     )
+    if args.steps and not request.split:
+        raise UsageError("--steps: one board exchanges nothing", hint="--nodes 2")
     result = api.profile(args.model, request, say=say)
     status = 0 if result.passed else 1
     if isinstance(result, ClusterProfile):
         record = cluster_record(result)
-        return Outcome(record, cluster_profile_view(record), status)
+        return Outcome(record, cluster_profile_view(record, steps=args.steps), status)
     record = profile_record(result)
     return Outcome(record, profile_view(record), status)
 
