@@ -91,6 +91,11 @@ def bench_for(board: Board, where: Where = ANYWHERE) -> Bench:
     return choose.bench_for(board, where)
 
 
+def bench_title(board: Board, where: Where = ANYWHERE) -> str:
+    """That bench as a person reads it, with how images come onto such a board. Raises as `bench_for` does."""
+    return choose.title(board, where)
+
+
 def plan(path: Path, request: Request, *, say: Say = silent) -> Planned:
     """Load and plan for one board. Raises what refuses: malformed, unsupported, does not fit."""
     (name,) = request.boards
@@ -254,7 +259,7 @@ def profile_on(
     source = dut.station.source
     counts = _counts(request, source, dut.deployment.board)
     measured = measure(dut, values, result, counts, layers=request.layers, say=say)
-    return judged(dut.deployment, measured, source, request.limits)
+    return judged(dut.deployment, measured, source, request.limits, dut.flashed)
 
 
 def profile_on_cluster(
@@ -265,7 +270,7 @@ def profile_on_cluster(
     source = first.station.source
     counts = _counts(request, source, first.deployment.board)
     measured = measure_cluster(running, values, result, counts, in_flight=request.in_flight, say=say)
-    return judged_cluster(running.deployment, measured, source, request.limits)
+    return judged_cluster(running.deployment, measured, source, request.limits, running.flashed)
 
 
 def _counts(request: Request, source: Source, board: Board) -> Counts:

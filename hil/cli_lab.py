@@ -26,11 +26,13 @@ def add_options(sub: argparse.ArgumentParser) -> None:
         "--bench", default="auto", metavar="WHERE", help="auto, virtual, or the path of a lab file (default: auto)"
     )
     sub.add_argument("--require-hardware", action="store_true", help="fail where only a virtual board can be reached")
+    flash = "how images come onto virtual boards: by the tool that flashes such boards (default), or put there directly"
+    sub.add_argument("--flash", choices=("tool", "direct"), default="tool", help=flash)
 
 
 def where_of(args: argparse.Namespace) -> Where:
     """Where the options look for boards."""
-    return Where(args.bench, args.require_hardware)
+    return Where(args.bench, args.require_hardware, args.flash == "direct")
 
 
 def add_command(commands: Any) -> None:

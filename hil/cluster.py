@@ -99,6 +99,11 @@ class Cluster:
         return self.duts[0].place
 
     @property
+    def flashed(self) -> str:
+        """How its boards got their images: each way once."""
+        return ", ".join(sorted({dut.flashed for dut in self.duts} - {""}))
+
+    @property
     def counted(self) -> bool:
         """Whether all its boards are virtual ones of the kind that counts its time."""
         return counted(self.deployment, self.rack)

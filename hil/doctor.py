@@ -34,6 +34,7 @@ def examine() -> tuple[Finding, ...]:
         _reference(),
         _package("ziglang", "builds firmware, and the virtual board's native part"),
         _package("unicorn", "virtual boards"),
+        _package("pyocd", "flashes boards by their debug port, virtual ones too"),
         _cache(),
         _program("arm-none-eabi-gcc", "second toolchain (--toolchain gcc)", "apt-get install gcc-arm-none-eabi"),
         _program("gcc", "sanitizers on the board native (--toolchain asan, tsan)", "apt-get install gcc libc6-dev"),

@@ -47,6 +47,11 @@ class Dut:
         return self.station.place
 
     @property
+    def flashed(self) -> str:
+        """How its image came onto it: by the tool of that name, or 'direct'; empty where the bench does not say."""
+        return str(getattr(self.station, "flashed", ""))
+
+    @property
     def usable(self) -> bool:
         """False once the board is known to be gone."""
         return self.station.alive()

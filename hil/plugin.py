@@ -49,6 +49,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add("--hil-bench", default="auto", metavar="WHERE",
         help="where boards are: auto (this machine's lab file, what is plugged in, else virtual), virtual, "
              "or the path of a lab file (default: auto)")  # fmt: skip
+    add("--hil-flash", choices=("tool", "direct"), default="tool",
+        help="how images come onto virtual boards that can be flashed: by the tool that flashes such boards, or put "
+             "there directly, which is not how a real board gets one (default: tool)")  # fmt: skip
     add("--hil-require-hardware", action="store_true", help="fail where only a virtual board can be reached")
     add("--hil-warmup", type=int, metavar="N", help="runs before timing (default: 2; on a virtual board 1)")
     add("--hil-repeats", type=int, metavar="N", help="timed runs (default: 10; on a virtual board 2)")
@@ -111,7 +114,7 @@ def pytest_report_header(config: pytest.Config) -> str | None:
     def bench(name: str) -> str:
         try:
             first = board_list(name)[0]
-            return f"{name} on the {api.bench_for(board.load(first), where_boards_are).title}"
+            return f"{name} on the {api.bench_title(board.load(first), where_boards_are)}"
         except HilError:
             return f"{name}, which cannot be reached"  # its tests will say why
 
@@ -247,7 +250,7 @@ def profile(hil_case: Case, hil_session: Session, request: pytest.FixtureRequest
         return found
     from hil.record import judged
 
-    return judged(found.deployment, found.measured, found.source, limits)
+    return judged(found.deployment, found.measured, found.source, limits, found.flashed)
 
 
 @pytest.fixture

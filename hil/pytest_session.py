@@ -214,6 +214,7 @@ class Session:
                 "hil.latency_us_median": profile.measured.latency.median,
                 "hil.latency_cycles_median": profile.measured.latency.cycles_median,
             }
+            found |= {"hil.flashed": profile.flashed} if profile.flashed else {}
         if stories := self._stories.get(case.id):
             found["hil.recovery"] = " | ".join(stories)
         if isinstance(profile, Profile):
@@ -233,7 +234,8 @@ class Session:
 
 def where_of(config: pytest.Config) -> Where:
     """Where the options look for boards."""
-    return Where(config.getoption("hil_bench"), config.getoption("hil_require_hardware"))
+    direct = config.getoption("hil_flash") == "direct"
+    return Where(config.getoption("hil_bench"), config.getoption("hil_require_hardware"), direct)
 
 
 def _of_deployment(deployment: Deployment) -> dict[str, str | int | float]:

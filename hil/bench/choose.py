@@ -10,20 +10,25 @@ from hil.bench.discover import consoles, discovered
 from hil.bench.lab import Lab, load
 from hil.bench.local import LocalBench
 from hil.bench.state import State, state_root
-from hil.bench.station import Bench
+from hil.bench.station import DIRECT, Bench
 from hil.bench.virtual import VirtualBench
 from hil.board import Board
 from hil.errors import BoardMissing, UsageError
+from hil.flash import TITLES
 
 SYSTEM = Path("/etc/hil/lab.toml")
 
 
 @dataclass(frozen=True)
 class Where:
-    """`bench`: auto, virtual, or the path of a lab file. `hardware`: a virtual board will not do."""
+    """`bench`: auto, virtual, or the path of a lab file. `hardware`: a virtual board will not do.
+
+    `direct`: onto boards of the virtual bench images are not flashed but put in place.
+    """
 
     bench: str = "auto"
     hardware: bool = False
+    direct: bool = False
 
 
 ANYWHERE = Where()
@@ -66,10 +71,20 @@ def bench_for(board: Board, where: Where = ANYWHERE) -> Bench:
     elif board.virtual is None:
         raise BoardMissing(f"no {board.name} is reachable, and there is no virtual one", hint="hil boards")
     else:
-        bench = VirtualBench()
+        bench = VirtualBench(direct=where.direct)
     if where.hardware and bench.source != "hardware":
         raise BoardMissing(
             f"no {board.name} of hardware is on this bench, and --hil-require-hardware takes no virtual one",
             hint="hil lab suggest",
         )
     return bench
+
+
+def title(board: Board, where: Where = ANYWHERE) -> str:
+    """What that bench is called where a person reads it. Raises as `bench_for` does."""
+    bench = bench_for(board, where)
+    if not isinstance(bench, VirtualBench) or board.virtual is None:
+        return bench.title
+    way = bench.way(board.name)
+    how = f"flashed by {TITLES[way]}" if way != DIRECT else "images put there directly"
+    return f"{bench.title}, {how}"

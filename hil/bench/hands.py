@@ -11,8 +11,10 @@ from typing import Protocol
 
 from hil import board as boards
 from hil import flash as flashing
+from hil import virtual
 from hil.bench.lab import CommandPower, FlashTool, HubPower, LabBoard
 from hil.bench.ports import resolve
+from hil.bench.station import DIRECT
 from hil.errors import (
     BoardMissing,
     FlashFailed,
@@ -38,6 +40,8 @@ class Hands(Protocol):
 
     ways: frozenset[str]
     """Of "flash", "reset" and "power"."""
+    how: str
+    """How it is flashed: by the tool of that name, "command", or "direct"; empty where it cannot be."""
 
     def port(self) -> str:
         """The console's port now. Raises `BoardMissing`."""
@@ -65,6 +69,8 @@ class LocalHands:
         self._board = board
         named = {"flash": board.flash, "reset": board.reset, "power": board.power}
         self.ways = frozenset(way for way, how in named.items() if how is not None)
+        tool = board.flash.tool if isinstance(board.flash, FlashTool) else "command"
+        self.how = "" if board.flash is None else tool
 
     def port(self) -> str:
         return resolve(self._board)
@@ -170,12 +176,17 @@ def _text(path: Path | None) -> str | None:
 
 
 class DeskHands:
-    """A virtual board on a desk: its process plays flasher, reset button and power switch."""
+    """A virtual board on a desk: its process plays reset button and power switch, and has the probe.
+
+    A board without a debug port gets its image from that process too.
+    """
 
     def __init__(self, board: LabBoard) -> None:
         assert board.virtual is not None
         self._board, self._address = board, board.virtual
         self.ways = frozenset({"flash", "reset", "power"})
+        self._by_probe = virtual.debuggable(board.kind)
+        self.how = next(iter(boards.load(board.kind).flash_tools)) if self._by_probe else DIRECT
 
     def port(self) -> str:
         with self._control() as desk:
@@ -185,11 +196,14 @@ class DeskHands:
         return f"socket://{self._address[0]}:{port}"
 
     def flash(self, image: Image, *, say: Say) -> None:
-        del say  # it takes less than a second
         with self._control() as desk:
             there = desk.state().board
             if there != image.board:
                 raise FlashFailed(f"{self._board.name}: a {there} is on this desk, the image is for {image.board}")
+            if self._by_probe:
+                with desk.flashing() as probe:
+                    flashing.flash(probe, image, boards.load(image.board), say=say)
+                return
             try:
                 desk.flash(image.elf)
             except UsageError as error:

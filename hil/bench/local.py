@@ -27,6 +27,7 @@ class LocalStation:
         label = "virtual " if board.source == "virtual" else ""
         self.place = f"{label}{board.kind} {board.name} at {self.url}"
         self.recovery = recovery
+        self.flashed = hands.how
 
     def clock_ns(self) -> int:
         return self._hands.clock_ns()

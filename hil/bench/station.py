@@ -11,6 +11,8 @@ from hil.link.switch import Fault
 from hil.wire import Wire
 
 Source = Literal["virtual", "hardware"]
+DIRECT = "direct"
+"""How an image came onto a virtual board that had it in its flash before it was powered: by no tool."""
 Say = Callable[[str], None]
 """Gets a line for each thing that is begun."""
 

@@ -1,15 +1,26 @@
-"""The virtual bench: a process per board, started when it is needed and ended when it is not."""
+"""The virtual bench: a process per board, started when it is needed and ended when it is not.
+
+Boards get their image as real ones do where there is a way: they start with erased flash, and the tool that their TOML
+names first writes it through their debug port. Then their power is cycled, so that what runs has the state, and counts
+the cycles, of a board that had its image all along. Others start with the image in place, `DIRECT`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 from hil import board as boards
+from hil import flash as flashing
 from hil import virtual
-from hil.bench.station import Rack, Say, Source, Station, Wires, silent
+from hil.bench.station import DIRECT, Rack, Say, Source, Station, Wires, silent
 from hil.image.build import Image
 from hil.wire import Wire
+
+_DEBUGGERS = ("pyocd",)
+"""The tools of `hil.flash` that reach a board through its debug port."""
+_MOST_AT_ONCE = 8
 
 
 class VirtualStation:
@@ -17,10 +28,11 @@ class VirtualStation:
 
     source: Source = "virtual"
 
-    def __init__(self, board: str, machine: virtual.VirtualBoard) -> None:
+    def __init__(self, board: str, machine: virtual.VirtualBoard, flashed: str = DIRECT) -> None:
         self._machine = machine
         self.url = machine.uart0_url
         self.place = f"virtual {board} at {self.url}"
+        self.flashed = flashed
         self.pid = machine.pid
 
     def clock_ns(self) -> int:
@@ -50,8 +62,9 @@ class BreakableStation(VirtualStation):
         self._machine.probe.unplug(after=after_us)
 
 
-def _station(board: str, machine: virtual.VirtualBoard) -> VirtualStation:
-    return BreakableStation(board, machine) if boards.load(board).counted else VirtualStation(board, machine)
+def _station(board: str, machine: virtual.VirtualBoard, flashed: str) -> VirtualStation:
+    kind = BreakableStation if boards.load(board).counted else VirtualStation
+    return kind(board, machine, flashed)
 
 
 class VirtualRack:
@@ -63,27 +76,56 @@ class VirtualRack:
 
 
 class VirtualBench:
-    """Virtual boards on this machine. Powering one on with an ELF is how it is flashed."""
+    """Virtual boards on this machine. `direct`: every image is put in place before its board is powered."""
 
     source: Source = "virtual"
     title = "virtual bench"
 
+    def __init__(self, *, direct: bool = False) -> None:
+        self._direct = direct
+
+    def way(self, board: str) -> str:
+        """How an image comes onto such a board: by the tool of that name, or `DIRECT`."""
+        tool = next(iter(boards.load(board).flash_tools), None)
+        if self._direct or tool not in _DEBUGGERS or not virtual.debuggable(board):
+            return DIRECT
+        return tool
+
     @contextmanager
     def start(self, board: str, image: Image, *, say: Say = silent) -> Iterator[Station]:
-        del say  # it takes no time worth a word
-        machine = virtual.start(board, image.elf)
+        way = self.way(board)
+        machine = virtual.start(board, image.elf if way == DIRECT else None)
         try:
-            yield VirtualStation(board, machine)
+            if way != DIRECT:
+                _flash(board, machine, image, way, say)
+                machine.probe.reset()
+            yield VirtualStation(board, machine, way)
         finally:
             machine.stop()
 
     @contextmanager
     def start_cluster(self, nodes: Sequence[tuple[str, Image]], wire: Wire, *, say: Say = silent) -> Iterator[Rack]:
-        del say
-        cluster = virtual.start_cluster([(name, image.elf) for name, image in nodes], wire)
+        ways = [self.way(name) for name, _ in nodes]
+        given = [(name, image.elf if way == DIRECT else None) for (name, image), way in zip(nodes, ways, strict=True)]
+        cluster = virtual.start_cluster(given, wire)
         try:
-            names = [name for name, _ in nodes]
-            stations = [_station(name, board) for name, board in zip(names, cluster.boards, strict=True)]
+            jobs = [
+                (name, board, image, way, say)
+                for (name, image), board, way in zip(nodes, cluster.boards, ways, strict=True)
+                if way != DIRECT
+            ]
+            with ThreadPoolExecutor(_MOST_AT_ONCE) as pool:
+                list(pool.map(lambda job: _flash(*job), jobs))
+            if jobs:
+                cluster.power_cycle()
+            stations = [
+                _station(name, board, way) for (name, _), board, way in zip(nodes, cluster.boards, ways, strict=True)
+            ]
             yield VirtualRack(stations, cluster.wires)
         finally:
             cluster.stop()
+
+
+def _flash(board: str, machine: virtual.VirtualBoard, image: Image, tool: str, say: Say) -> None:
+    """Write `image` through the debug port of `machine`."""
+    flashing.flash(f"hil:{machine.debug_port}", image, boards.load(board), tool, say)

@@ -70,6 +70,10 @@ def _esptool(target: str) -> Flasher:
 _FLASHERS: dict[str, Callable[[str], Flasher]] = {"pyocd": _pyocd, "esptool": _esptool, "uf2": _uf2}
 
 
+TITLES = {"pyocd": "pyOCD", "esptool": "esptool", "uf2": "UF2 drive"}
+"""What a person calls them."""
+
+
 def tools() -> tuple[str, ...]:
     """The tools that there are drivers for."""
     return tuple(_FLASHERS)

@@ -45,7 +45,7 @@ class PyOcd:
     def flash(self, image: Image, board: Board, *, say: Say) -> Flashed:
         """Put the image on. Raises `FlashFailed`, and `ToolMissing` where pyOCD is not installed."""
         if importlib.util.find_spec("pyocd") is None:
-            raise ToolMissing("pyOCD is not installed in this environment", hint="pip install 'pytest-hil[pyocd]'")
+            raise ToolMissing("pyOCD is not installed in this environment", hint="pip install 'pyocd>=0.46,<0.47'")
         if image.bin is None:
             raise FlashFailed(f"an image for a {board.name} is a program of this machine; there is nothing to flash")
         log = log_file(self.name, board.name, self._target)

@@ -157,6 +157,13 @@ class Switch:
             self.counts[node].dropped += len(held)
             held.clear()
 
+    def restart(self) -> None:
+        """Count from 0 again; frames that a `reorder` holds back are gone. Faults stay."""
+        for held in self._held:
+            held.clear()
+        for count in self.counts:
+            vars(count).update(vars(Counts()))
+
     def route(self, source: int, frame: bytes) -> list[Delivery]:
         """Where a frame goes that has come whole from node `source`, in the order of delivery."""
         count = self.counts[source]

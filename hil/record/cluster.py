@@ -26,6 +26,8 @@ class ClusterProfile:
     source: Source
     limits: Limits
     reasons: tuple[str, ...]
+    flashed: str = ""
+    """How the images came onto the boards, as in `Profile`; each way once, with commas."""
 
     @property
     def passed(self) -> bool:
@@ -44,7 +46,7 @@ class ClusterProfile:
 
 
 def judged_cluster(
-    deployment: ClusterDeployment, measured: ClusterMeasured, source: Source, limits: Limits
+    deployment: ClusterDeployment, measured: ClusterMeasured, source: Source, limits: Limits, flashed: str = ""
 ) -> ClusterProfile:
     """Hold a measurement against reference, prediction and limits. Limits of RAM are each node's."""
     reasons = output_reasons(measured.outputs)
@@ -54,7 +56,7 @@ def judged_cluster(
         reasons.append(f"latency {measured.latency.median:g} us is over the limit of {limits.latency_us:g} us")
     if measured.counted and measured.spread > _SPREAD:
         reasons.append(f"repeats on virtual boards are {100 * measured.spread:.2f} % apart: their time is not counted")
-    return ClusterProfile(deployment, measured, source, limits, tuple(reasons))
+    return ClusterProfile(deployment, measured, source, limits, tuple(reasons), flashed)
 
 
 def cluster_record(profile: ClusterProfile) -> dict[str, Any]:
@@ -71,6 +73,7 @@ def cluster_record(profile: ClusterProfile) -> dict[str, Any]:
         "model": model_record(deployment.graph),
         "board": planned.boards,
         "bench": profile.source,
+        "flashed": profile.flashed,
         "firmware": {
             "engine": "hil",
             "build": [one.image.build_id for one in deployment.nodes],

@@ -24,15 +24,17 @@ class Profile:
     source: Source
     limits: Limits
     reasons: tuple[str, ...]
+    flashed: str = ""
+    """How the image came onto the board: by the tool of that name, or 'direct'; empty where nobody knows."""
 
     @property
     def passed(self) -> bool:
         return not self.reasons
 
 
-def judged(deployment: Deployment, measured: Measured, source: Source, limits: Limits) -> Profile:
-    """Hold a measurement against reference, prediction and limits."""
-    return Profile(deployment, measured, source, limits, reasons(deployment, measured, source, limits))
+def judged(deployment: Deployment, measured: Measured, source: Source, limits: Limits, flashed: str = "") -> Profile:
+    """Hold a measurement against reference, prediction and limits. `flashed`: how the image came onto the board."""
+    return Profile(deployment, measured, source, limits, reasons(deployment, measured, source, limits), flashed)
 
 
 def profile_record(profile: Profile) -> dict[str, Any]:
@@ -48,6 +50,7 @@ def profile_record(profile: Profile) -> dict[str, Any]:
         "model": model_record(deployment.graph),
         "board": deployment.board.name,
         "bench": profile.source,
+        "flashed": profile.flashed,
         "firmware": {"engine": "hil", "build": deployment.image.build_id, "toolchain": deployment.planned.toolchain},
         "cores": deployment.plan.cores,
         "nodes": 1,

@@ -31,7 +31,7 @@ from hil.wire import Wire
 if TYPE_CHECKING:
     from hil.virtual.clusters import VirtualCluster
 
-__all__ = ["Clock", "ClusterBoard", "Probe", "VirtualBoard", "names", "prepare", "start", "start_cluster"]
+__all__ = ["Clock", "ClusterBoard", "Probe", "VirtualBoard", "debuggable", "names", "prepare", "start", "start_cluster"]
 
 
 def names() -> tuple[str, ...]:
@@ -63,6 +63,12 @@ def described(board: str) -> Virtual:
     if (found := boards.load(board).virtual) is None:
         raise UsageError(f"there is no virtual {board}; there are: {', '.join(names())}")
     return found
+
+
+def debuggable(board: str) -> bool:
+    """Whether a virtual `board` has a debug port, and so can start with erased flash and be flashed through it."""
+    found = boards.load(board).virtual
+    return found is not None and found.runner == "unicorn"
 
 
 class VirtualBoard:
@@ -155,8 +161,8 @@ def start(board: str, elf: Path | None = None, *, usb: Path | None = None, limit
     return _started(Process(command, f"the virtual {board}"), board, limit)
 
 
-def start_cluster(nodes: Sequence[tuple[str, Path]], wire: Wire, *, limit: float = 60) -> VirtualCluster:
-    """Power up boards, each with what is in its flash, all on `wire`; node n is the n-th.
+def start_cluster(nodes: Sequence[tuple[str, Path | None]], wire: Wire, *, limit: float = 60) -> VirtualCluster:
+    """Power up boards, each with what is in its flash, None: erased, all on `wire`; node n is the n-th.
 
     Raises `UsageError` for boards that cannot be on one network, `BoardMissing` if they are not ready in `limit`
     seconds.

@@ -1,7 +1,8 @@
-"""`python -m hil.virtual.cluster --wire uart-3M --node rp2040=FILE --node rp2350=FILE`: be boards on a network.
+"""`python -m hil.virtual.cluster --wire uart-3M --node rp2040=FILE --node rp2350`: be boards on a network.
 
-Until standard input ends. Prints one JSON line when it is ready. Each board has a UART0 and a probe on ports of their
-own, as a board alone has (hil/virtual/server.py); one more port is for the wires. Bytes from hosts are taken, and
+Until standard input ends. Prints one JSON line when it is ready. Each board has UART0, probe and debug port on ports of
+their own, as a board alone has (hil/virtual/server.py); one more port is for the wires. Flash of a board without FILE
+is erased. Bytes from hosts are taken, and
 bytes to them sent, between strides of virtual time; so what hosts send while time stands still, one after the other,
 gives the same cycle counts on every machine.
 """
@@ -23,9 +24,10 @@ from hil.errors import HilError, UsageError
 from hil.image.elf import Elf
 from hil.link.switch import fault_from
 from hil.virtual import described
-from hil.virtual.chip import chips
+from hil.virtual.chip import chips, debug
 from hil.virtual.chip.board import Microcontroller, flash_image
 from hil.virtual.chip.cluster import PS_PER_US, Cluster
+from hil.virtual.debugport import DebugServer
 from hil.virtual.server import clock, read
 from hil.virtual.sockets import Answer, Loop, RequestPort, UartPort
 from hil.wire import wire
@@ -44,6 +46,8 @@ class _Seat:
         self._bootsel = False
         self.uart = UartPort(loop, self, self.say)
         self.probe = RequestPort(loop, self._obey)
+        wire = debug.wire(self._board)
+        self.debug = DebugServer(loop, wire, reset=self._board.reset, touched=self._touched, say=self.say)
 
     @property
     def room(self) -> int:
@@ -53,6 +57,10 @@ class _Seat:
     def give(self, data: bytes) -> None:
         """Bytes from the host."""
         self._cluster.wake(self._index).give(data)
+
+    def _touched(self) -> None:
+        """A debugger has written: it may not be idle any more."""
+        self._cluster.wake(self._index)
 
     def say(self, line: str) -> None:
         """To standard error."""
@@ -81,6 +89,7 @@ class _Seat:
         self.open = False
         self.uart.close()
         self.probe.close()
+        self.debug.close()
 
     def _obey(self, request: Any) -> Answer | None:
         cluster, index = self._cluster, self._index
@@ -129,7 +138,7 @@ class ClusterServer:
     @property
     def greeting(self) -> dict[str, Any]:
         """What the owner has to know: the ports."""
-        boards = [{"uart0": seat.uart.port, "probe": seat.probe.port} for seat in self._seats]
+        boards = [{"uart0": seat.uart.port, "probe": seat.probe.port, "debug": seat.debug.port} for seat in self._seats]
         return {"schema": "hil.virtual.cluster/1", "boards": boards, "wires": self._wires.port, "pid": os.getpid()}
 
     def serve(self) -> None:
@@ -171,28 +180,32 @@ class ClusterServer:
                 switch.clear()
                 self._cluster.forget()
                 return {}
+            case {"op": "power_cycle"}:
+                self._cluster.power_cycle()
+                return {}
             case {"op": "counts"}:
                 for node, count in zip(self._cluster.nodes, switch.counts, strict=True):
                     count.lost = node.board.lost
                 return {"counts": [asdict(count) for count in switch.counts]}
             case _:
-                return {"error": "unknown request; there are counts, clear, and fault with a fault"}
+                return {"error": "unknown request; there are counts, clear, power_cycle, and fault with a fault"}
 
 
-def build(nodes: Sequence[tuple[str, Path]], wire_name: str) -> Cluster:
-    """Boards with what is in their flash, on a wire."""
+def build(nodes: Sequence[tuple[str, Path | None]], wire_name: str) -> Cluster:
+    """Boards with what is in their flash, None: erased, on a wire."""
     boards = []
     for board, elf in nodes:
         chip = chips.find(described(board).machine)
-        boards.append(Microcontroller(chip, flash_image(chip, Elf(elf).segments, elf.name)))
+        flash = b"" if elf is None else flash_image(chip, Elf(elf).segments, elf.name)
+        boards.append(Microcontroller(chip, flash))
     return Cluster(boards, wire(wire_name))
 
 
-def _node(text: str) -> tuple[str, Path]:
+def _node(text: str) -> tuple[str, Path | None]:
     board, mark, elf = text.partition("=")
-    if not mark or not elf:
-        raise argparse.ArgumentTypeError(f"{text!r} is not BOARD=FILE")
-    return board, Path(elf)
+    if not board or (mark and not elf):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither BOARD=FILE nor BOARD")
+    return board, Path(elf) if elf else None
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
@@ -204,7 +217,7 @@ def main() -> int:
     """Parse the command line, start the boards, serve."""
     parser = argparse.ArgumentParser(prog="python -m hil.virtual.cluster", description="Be boards on a network.")
     parser.add_argument("--wire", required=True, help="what leads from each board to the switch")
-    parser.add_argument("--node", type=_node, action="append", required=True, metavar="BOARD=FILE", help="a board")
+    parser.add_argument("--node", type=_node, action="append", required=True, metavar="BOARD[=FILE]", help="a board")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, _stop)
     signal.signal(signal.SIGINT, _stop)

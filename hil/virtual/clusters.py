@@ -41,12 +41,21 @@ class VirtualCluster:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.stop()
 
+    def power_cycle(self) -> None:
+        """All boards off and on at once: what is in their flash starts. Boards whose time is counted alone."""
+        if not isinstance(self.wires, Wires):
+            raise UsageError("boards that live by this machine's clock have no power switch")
+        self.wires.power_cycle()
+
     def stop(self) -> None:
         """Unplug everything: all processes end, within seconds."""
         self._end.close()
 
 
-def start(nodes: Sequence[tuple[str, Path]], wire: Wire, *, limit: float) -> VirtualCluster:
+Nodes = Sequence[tuple[str, Path | None]]
+
+
+def start(nodes: Nodes, wire: Wire, *, limit: float) -> VirtualCluster:
     """See `hil.virtual.start_cluster`."""
     if not nodes:
         raise UsageError("a cluster without boards")
@@ -64,14 +73,11 @@ def start(nodes: Sequence[tuple[str, Path]], wire: Wire, *, limit: float) -> Vir
         return VirtualCluster(members, wires, end.pop_all())
 
 
-Nodes = Sequence[tuple[str, Path]]
-
-
 def _one_process(nodes: Nodes, wire: Wire, limit: float, end: ExitStack) -> tuple[Sequence[VirtualBoard], WireControl]:
     """All boards in a process that counts their time."""
     command = [sys.executable, "-m", "hil.virtual.cluster", "--wire", wire.name]
     for board, elf in nodes:
-        command += ["--node", f"{board}={elf.resolve()}"]
+        command += ["--node", board if elf is None else f"{board}={elf.resolve()}"]
     process = Process(command, f"the virtual cluster of {', '.join(board for board, _ in nodes)}")
     end.callback(process.stop)
     greeting = process.greeting("hil.virtual.cluster/1", limit)
@@ -93,6 +99,8 @@ def _processes(nodes: Nodes, wire: Wire, limit: float, end: ExitStack) -> tuple[
     end.callback(hub.stop)
     members = []
     for number, (board, elf) in enumerate(nodes):
+        if elf is None:
+            raise UsageError(f"the virtual {board} has no flash that could be empty")
         name = f"node {number}, the virtual {board}"
         process = Process([str(elf.resolve())], name, {"HIL_NETWORK": hub.address})
         end.callback(process.stop)

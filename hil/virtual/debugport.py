@@ -4,11 +4,12 @@ A message is a length (4 bytes, little-endian, of what follows) and transactions
 (1 byte), a pad (1 byte), a count (2 bytes), and for a write that many words. The answer to a message is a length, the
 acknowledge of its last transaction (1 byte), a pad (3 bytes), how many transactions were done (4 bytes), and all words
 that were read. The first transaction that is not acknowledged ends a message. Requests are those of CMSIS-DAP's
-DAP_Transfer, and the few below.
+DAP_Transfer, and the few below. A client that comes while another is there is sent an answer with the acknowledge BUSY.
 """
 
 from __future__ import annotations
 
+import contextlib
 import select
 import socket
 import struct
@@ -18,6 +19,7 @@ from hil.virtual.sockets import Loop, Say
 from hil.virtual.swd import AP, FAULT, NO_ACK, OK, READ, Fault, NoAnswer, Wire
 
 LINE_RESET, TARGET_SELECT, RESET_PIN = 0x80, 0x81, 0x82
+BUSY = 0x10
 MOST_BYTES = 1 << 20
 MOST_WORDS = 1 << 16
 HEAD = struct.Struct("<BxH")
@@ -28,6 +30,14 @@ _TRANSFERS = AP | READ | 0x0C
 
 class Malformed(Exception):
     """A message that is none."""
+
+
+def refuse(client: socket.socket) -> None:
+    """Tell a client that the probe is another's, and hang up."""
+    with contextlib.suppress(OSError):  # it has left
+        client.settimeout(1)
+        client.sendall(LENGTH.pack(ANSWER.size) + ANSWER.pack(BUSY, 0))
+    client.close()
 
 
 class DebugServer:
@@ -45,12 +55,17 @@ class DebugServer:
     def port(self) -> int:
         return int(self._listener.getsockname()[1])
 
+    def close(self) -> None:
+        """The board is unplugged: nobody is connected, nobody can be."""
+        self._hang_up()
+        self._loop.close(self._listener)
+
     def _accept(self) -> None:
         client, _ = self._listener.accept()
         if self._client is not None and self._left(self._client):
             self._hang_up()
         if self._client is not None:
-            client.close()
+            refuse(client)
             self._say("debug port: refused a second probe")
             return
         client.settimeout(5)  # for answers; requests are read when they are there

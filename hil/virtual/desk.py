@@ -3,8 +3,9 @@
     with hil.virtual.desk.start("rp2040") as desk:
         Control(*desk.address).flash(elf)
 
-`python -m hil.virtual.desk rp2040` is the process. Its control port takes one JSON object a line: flash, reset, power,
-state, clock, fault. The console is a TCP port of its own, which stays the same until the board is unplugged.
+`python -m hil.virtual.desk rp2040` is the process. Its control port takes one JSON object a line: flash, flashing,
+flashed, reset, power, state, clock, fault. The console is a TCP port of its own, which stays the same until the board
+is unplugged; so is the probe of a board that has a debug port: it is flashed through that as every board with a probe.
 A desk can be told to misbehave as labs do (`Trouble`), until something in particular is done to the board.
 """
 
@@ -19,19 +20,22 @@ import selectors
 import signal
 import socket
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
+from hil import board as boards
 from hil import virtual
 from hil.errors import HilError, LinkLost
 from hil.virtual.probe import Requests
 from hil.virtual.process import Process
+from hil.virtual.relay import ProbePort
 from hil.virtual.sockets import Answer, Loop, RequestPort, UartPort
 
 Trouble = Literal["silent", "noise", "boot-loop", "unplugged", "flash-fails", "busy"]
 """silent: nothing comes from it; noise: garbage among what comes; boot-loop: it says its banner and nothing else;
-unplugged: its port is gone, and comes back as another; flash-fails: flashing ends half-way;
+unplugged: its port is gone, and comes back as another; flash-fails: flashing ends half-way, and no other begins;
 busy: another program has the probe."""
 Mended = Literal["reset", "flash", "power", "never"]
 _BANNER = b"\r\nboot: starting\r\n"
@@ -39,6 +43,8 @@ _NOISE = 48
 _SCHEMA = "hil.virtual.desk/1"
 _START_LIMIT = 60.0
 _CHUNK = 65536
+_HALF = 20_000  # bytes to the probe, sectors of flash among them, before a connection that fails breaks
+_LOOK = 256
 
 
 class Control(Requests):
@@ -50,6 +56,17 @@ class Control(Requests):
     def flash(self, elf: Path) -> None:
         """Put `elf` in its flash and start it. Raises `UsageError` with what the desk says where it cannot."""
         self._ask({"op": "flash", "elf": str(elf.resolve())})
+
+    @contextlib.contextmanager
+    def flashing(self) -> Iterator[str]:
+        """The probe, for `hil.flash`, on a board that has a debug port; at the end it starts from cold."""
+        answer = self._ask({"op": "flashing"})
+        if type(answer.get("debug")) is not int:
+            raise LinkLost(f"{self._where}: a malformed answer to flashing")
+        try:
+            yield f"hil:{self.address[0]}:{answer['debug']}"
+        finally:
+            self._ask({"op": "flashed"})
 
     def reset(self) -> None:
         """Start what is in its flash anew."""
@@ -123,11 +140,17 @@ def start(board: str) -> Desk:
 
 
 class _Slot:
-    """One board, its console towards the lab, and what is wrong with it."""
+    """One board, its console and its probe towards the lab, and what is wrong with it.
+
+    A board with a debug port is there all the time, from erased flash on; without power nobody reaches it. Of another
+    there is nothing before it has an ELF, and its process ends with its power.
+    """
 
     def __init__(self, loop: Loop, board: str) -> None:
         self._loop, self._board = loop, board
+        self._flash_at = boards.load(board).flash.address
         self._elf: Path | None = None
+        self._left: int | None = None
         self._power = True
         self._machine: virtual.VirtualBoard | None = None
         self._line: socket.socket | None = None
@@ -136,6 +159,13 @@ class _Slot:
         self._random = random.Random(1)
         self._uart: UartPort | None = UartPort(loop, self, self._say)
         self._control = RequestPort(loop, self._obey)
+        self._probe: ProbePort | None = None
+        if virtual.debuggable(board):
+            self._probe = ProbePort(
+                loop, self._debug_port, busy=lambda: "busy" in self._troubles,
+                left=lambda: self._left, spent=self._spend, say=self._say,
+            )  # fmt: skip
+            self._start()
 
     @property
     def port(self) -> int:
@@ -155,19 +185,40 @@ class _Slot:
                 self._line.sendall(data)
 
     def stop(self) -> None:
-        """No power."""
-        if self._line is not None:
-            self._loop.close(self._line)
-            self._line = None
+        """No board."""
+        self._cut()
         if self._machine is not None:
             self._said = self._machine.diagnostics()
             self._machine.stop()
             self._machine = None
 
+    def _cut(self) -> None:
+        """No power."""
+        if self._line is not None:
+            self._loop.close(self._line)
+            self._line = None
+        if self._probe is not None:
+            self._probe.hang_up()
+        elif self._machine is not None:
+            self.stop()
+
+    def _debug_port(self) -> str | None:
+        return self._machine.debug_port if self._power and self._machine is not None else None
+
+    def _spend(self, count: int) -> None:
+        if self._left is not None:
+            self._left -= count
+
     def _start(self) -> None:
-        if not self._power or self._elf is None:
+        """From cold, if it has power."""
+        self._cut()
+        if not self._power or (self._elf is None and self._probe is None):
             return
-        self._machine = virtual.start(self._board, self._elf, limit=_START_LIMIT)
+        if self._machine is not None and self._machine.alive:
+            self._machine.probe.reset()
+        else:
+            self.stop()
+            self._machine = virtual.start(self._board, self._elf, limit=_START_LIMIT)
         _, _, port = self._machine.uart0_url.rpartition(":")
         self._line = socket.create_connection(("127.0.0.1", int(port)), _START_LIMIT)
         self._line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -202,35 +253,49 @@ class _Slot:
         match request:
             case {"op": "flash", "elf": str(elf)}:
                 return self._flash(Path(elf))
+            case {"op": "flashing"} if self._probe is not None:
+                return {"debug": self._probe.port}
+            case {"op": "flashed"} if self._probe is not None:
+                self._mend("flash")
+                self._start()
             case {"op": "reset"}:
                 self._mend("reset")
-                self.stop()
                 self._start()
             case {"op": "power", "on": bool(on)}:
-                self.stop()
+                self._cut()
                 self._power = on
                 if on:
                     self._mend("power")
                     self._start()
             case {"op": "clock"}:
-                if self._machine is None:
+                if not self._power or self._machine is None or not self._written():
                     return {"error": "the board does not run"}
                 return {"ns": self._machine.clock_ns()}
             case {"op": "state"}:
                 said = self._machine.diagnostics() if self._machine else self._said
                 port = self._uart.port if self._uart else None
-                runs = self._machine is not None and self._machine.alive
+                runs = self._power and self._machine is not None and self._machine.alive and self._written()
                 return {"board": self._board, "console": port, "runs": runs, "said": said}
             case {"op": "fault", "what": str(what), "until": str(until), "times": int(times)} if (
                 what in get_args(Trouble) and until in get_args(Mended) and times > 0
             ):
                 self._troubles[cast(Trouble, what)] = (cast(Mended, until), times)
+                if what == "flash-fails":
+                    self._left = _HALF
                 if what == "unplugged" and self._uart is not None:
                     self._uart.close()
                     self._uart = None
             case _:
-                return {"error": "unknown request; there are flash, reset, power, clock, state and fault"}
+                return {
+                    "error": "unknown request; there are flash, flashing, flashed, reset, power, clock, state, fault"
+                }
         return {}
+
+    def _written(self) -> bool:
+        """Whether there is something in its flash."""
+        if self._probe is None or self._machine is None:
+            return self._elf is not None
+        return self._machine.probe.read(self._flash_at, _LOOK) != b"\xff" * _LOOK
 
     def _flash(self, elf: Path) -> Answer:
         if "busy" in self._troubles:
@@ -252,6 +317,8 @@ class _Slot:
                 self._troubles[what] = (until, times - 1)
                 if times == 1:
                     del self._troubles[what]
+        if "flash-fails" not in self._troubles:
+            self._left = None
         if self._uart is None and "unplugged" not in self._troubles:
             self._uart = UartPort(self._loop, self, self._say)
 

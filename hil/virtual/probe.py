@@ -168,6 +168,10 @@ class Wires(Requests):
         """No more faults, and nothing that was to happen to boards later."""
         self._ask({"op": "clear"})
 
+    def power_cycle(self) -> None:
+        """All boards off and on at once: their common time begins at 0, flash stays."""
+        self._ask({"op": "power_cycle"})
+
     def counts(self) -> tuple[Counts, ...]:
         """What each node's line has carried since the start."""
         answer = self._ask({"op": "counts"})

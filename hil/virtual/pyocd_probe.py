@@ -6,6 +6,7 @@ round trip, as they do in a CMSIS-DAP probe; an error of theirs is reported then
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import struct
 from collections.abc import Callable, Sequence
@@ -15,7 +16,7 @@ from pyocd.core import exceptions
 from pyocd.core.plugin import Plugin
 from pyocd.probe.debug_probe import DebugProbe
 
-from hil.virtual.debugport import ANSWER, HEAD, LENGTH, LINE_RESET, MOST_BYTES, RESET_PIN, TARGET_SELECT
+from hil.virtual.debugport import ANSWER, BUSY, HEAD, LENGTH, LINE_RESET, MOST_BYTES, RESET_PIN, TARGET_SELECT
 from hil.virtual.swd import ADDRESS, AP, FAULT, OK, READ
 
 NAME = "hil"
@@ -86,6 +87,10 @@ class VirtualProbe(DebugProbe):  # type: ignore[misc]  # pyOCD has no types
         except OSError as error:
             raise exceptions.ProbeError(f"no debug port at {self._address}: {error}") from error
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        acknowledge, _ = ANSWER.unpack_from(self._exchange(b""))  # a second program is told so
+        if acknowledge == BUSY:
+            self.close()
+            raise exceptions.ProbeError(f"the probe {self._address} is in use by another program")
 
     def close(self) -> None:
         if self._socket is not None:
@@ -193,7 +198,8 @@ class VirtualProbe(DebugProbe):  # type: ignore[misc]  # pyOCD has no types
         if self._socket is None:
             raise exceptions.ProbeError(f"the probe {self._address} is not open")
         try:
-            self._socket.sendall(LENGTH.pack(len(message)) + message)
+            with contextlib.suppress(ConnectionError):  # why it hung up may be there to read
+                self._socket.sendall(LENGTH.pack(len(message)) + message)
             (length,) = LENGTH.unpack(self._read(LENGTH.size))
             if not ANSWER.size <= length <= MOST_BYTES or length % 4:
                 raise exceptions.ProbeError(f"an answer of {length} bytes from the debug port at {self._address}")

@@ -152,7 +152,7 @@ def test_the_suite_runs_from_the_wheel_on_the_virtual_board(installed: Path, tmp
     options = ["--board=rp2040", "--hil-no-zoo", "--hil-model=mine.tflite", "-p", "no:cacheprovider", "-ra"]
     done = python(installed, "-m", "pytest", "--pyargs", "hil.suite", *options, "--junitxml=r.xml", cwd=tmp_path)
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
-    assert "hil: rp2040 on the virtual bench; 1 model" in done.stdout
+    assert "hil: rp2040 on the virtual bench, flashed by pyOCD; 1 model" in done.stdout
     assert f"rootdir: {tmp_path}" in done.stdout
     assert str(ROOT) not in done.stdout
     assert " failed" not in done.stdout

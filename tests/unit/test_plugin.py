@@ -81,7 +81,8 @@ def test_options_are_in_a_group_of_their_own(pytester: pytest.Pytester) -> None:
     found = {m[1] for line in group if (m := re.match(r"  (--[a-z-]+)", line))}
     assert found == {"--board", "--hil-model", "--hil-zoo", "--hil-no-zoo", "--hil-inputs", "--hil-seed",
                      "--hil-cores", "--hil-nodes", "--hil-link", "--hil-objective", "--hil-fault-runs", "--hil-warmup",
-                     "--hil-repeats", "--hil-toolchain", "--hil-bench", "--hil-require-hardware"}  # fmt: skip
+                     "--hil-repeats", "--hil-toolchain", "--hil-bench", "--hil-require-hardware",
+                     "--hil-flash"}  # fmt: skip
 
 
 def test_markers_are_known(pytester: pytest.Pytester) -> None:
@@ -202,7 +203,9 @@ def test_accuracy_is_for_models_that_have_a_set(pytester: pytest.Pytester) -> No
 
 def test_the_header_says_what_is_tested_on_which_bench(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("def test_a(): pass")
-    assert "hil: rp2040 on the virtual bench; 1 model" in pytester.runpytest(*ON).outlines
+    assert "hil: rp2040 on the virtual bench, flashed by pyOCD; 1 model" in pytester.runpytest(*ON).outlines
+    direct = "hil: rp2040 on the virtual bench, images put there directly; 1 model"
+    assert direct in pytester.runpytest(*ON, "--hil-flash=direct").outlines
     assert not any(line.startswith("hil:") for line in pytester.runpytest().outlines)
 
 
@@ -550,7 +553,8 @@ def test_on_the_virtual_board(pytester: pytest.Pytester) -> None:
     for found in properties(pytester.path / "r.xml").values():
         assert (found["hil.bench"], found["hil.board"]) == ("virtual", "rp2040")
     profiled = properties(pytester.path / "r.xml")["test_profile[tiny-rp2040-1core]"]
-    assert set(profiled) == PROPERTIES
+    assert set(profiled) == PROPERTIES | {"hil.flashed"}
+    assert profiled["hil.flashed"] == "pyocd"
     assert int(profiled["hil.latency_cycles_median"]) > 72, "more than a cycle for each multiply-accumulate"
     peak, predicted = int(profiled["hil.ram_peak_bytes"]), int(profiled["hil.ram_predicted_bytes"])
     assert 0.9 * predicted <= peak <= predicted

@@ -10,7 +10,7 @@ import pytest
 
 import hil.virtual
 from hil.virtual.chip.board import Microcontroller
-from hil.virtual.chip.native import RAN_IDLE, RAN_TO_LIMIT
+from hil.virtual.chip.native import RAN_DEAD, RAN_IDLE, RAN_TO_LIMIT
 from hil.virtual.debugport import HEAD, LENGTH, LINE_RESET, TARGET_SELECT
 from hil.virtual.swd import READ
 from tests.support.virtual_programs import DONE, FLASH, Rp2040, assembled, built, words
@@ -18,7 +18,7 @@ from tests.support.virtual_programs import DONE, FLASH, Rp2040, assembled, built
 DHCSR, DCRSR, DCRDR, DEMCR, DFSR = 0xE000EDF0, 0xE000EDF4, 0xE000EDF8, 0xE000EDFC, 0xE000ED30
 AIRCR, BP_CTRL, BP_COMP = 0xE000ED0C, 0xE0002000, 0xE0002008
 KEY, ENABLE, HALT, STEP = 0xA05F0000, 1, 2, 4
-S_HALT, S_SLEEP, S_RESET = 1 << 17, 1 << 18, 1 << 25
+S_HALT, S_SLEEP, S_LOCKUP, S_RESET = 1 << 17, 1 << 18, 1 << 19, 1 << 25
 HALTED, BKPT, VCATCH = 1, 2, 8
 PC = 15
 RAM = 0x2000_0000
@@ -133,6 +133,18 @@ def test_faults_and_resets_are_caught() -> None:
     assert rom is not None
     assert register(board, PC) == struct.unpack("<I", rom)[0] - 1
     assert board.read(RAM, 4) == b"kept"
+
+
+def test_a_core_that_locked_up_is_halted_and_used_by_a_debugger() -> None:
+    """Debug state ends lockup (ARM DDI 0419, C1.6.3): so a board whose flash holds half an image is flashed anew."""
+    board = Rp2040(assembled([0xDE01], {3: [0xDE02]}))
+    assert board.run(1 << 22) == RAN_DEAD
+    assert status(board) & (S_HALT | S_LOCKUP) == S_LOCKUP
+    control(board, ENABLE | HALT)
+    assert status(board) & (S_HALT | S_LOCKUP) == S_HALT
+    register(board, PC, FLASH + 0x200)
+    register(board, 0, 7)
+    assert (register(board, PC), register(board, 0)) == (FLASH + 0x200, 7)
 
 
 def test_a_debugger_that_leaves_lets_the_core_go(counting: Rp2040) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,10 +17,11 @@ import pytest
 import hil.virtual
 from hil import api, flash
 from hil import board as boards
-from hil.bench.virtual import VirtualStation
+from hil.bench import Where
+from hil.bench.virtual import VirtualBench, VirtualStation
 from hil.deployment import Deployment
 from hil.dut import connected
-from hil.errors import FlashFailed, UsageError
+from hil.errors import FlashFailed, ToolMissing, UsageError
 from hil.flash import pyocd_child
 from hil.flash.pyocd import PyOcd
 from hil.flash.uf2 import Uf2
@@ -26,6 +29,7 @@ from hil.image import uf2
 from hil.image.build import Image
 from hil.model import inputs as input_sets
 from hil.paths import ZOO
+from hil.record import Profile, cluster_record, profile_record
 from tests.support import cmsis_dap
 
 KINDS = ("rp2040", "rp2350")
@@ -197,6 +201,42 @@ def test_eight_boards_are_flashed_side_by_side(tmp_path: Path) -> None:
     finally:
         for board in started:
             board.stop()
+
+
+# ---- the virtual bench -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("more", [{"cores": 2}, {"nodes": 2}], ids=["2core", "2node"])
+def test_how_an_image_came_onto_the_board_changes_no_number(kind: str, more: dict[str, Any]) -> None:
+    """Cycles, RAM peak, every sample of every node: a flashed board is as one that had its image all along."""
+
+    def record(*, direct: bool) -> dict[str, Any]:
+        where = Where("virtual", direct=direct)
+        request = api.Request(board=kind, inputs=2, where=where, **more)
+        found = api.profile(ZOO / "digits" / "digits.tflite", request)
+        return profile_record(found) if isinstance(found, Profile) else cluster_record(found)
+
+    flashed, put = record(direct=False), record(direct=True)
+    assert (flashed.pop("flashed"), put.pop("flashed")) == ("pyocd", "direct")
+    assert flashed == put
+
+
+def test_boards_without_a_debugger_get_their_image_as_before() -> None:
+    bench = VirtualBench()
+    assert [bench.way(kind) for kind in (*KINDS, "esp32c3", "native", "mps2-an521")] == ["pyocd"] * 2 + ["direct"] * 3
+    assert VirtualBench(direct=True).way("rp2040") == "direct"
+
+
+def test_without_pyocd_nothing_is_put_there_instead(monkeypatch: pytest.MonkeyPatch) -> None:
+    deployment = deployed("rp2040", "op_tiny")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ToolMissing) as caught, VirtualBench().start("rp2040", deployment.image):
+        raise AssertionError("it runs")
+    assert caught.value.hint is not None
+    assert caught.value.hint.startswith("pip install 'pyocd")
+    with VirtualBench(direct=True).start("rp2040", deployment.image) as station:
+        assert station.alive()
 
 
 # ---- UF2 -------------------------------------------------------------------------------------------------------------

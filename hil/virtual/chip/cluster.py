@@ -106,6 +106,16 @@ class Cluster:
             node.board.power_cycle(self.moment)
             node.idle = node.halted = False
 
+    def power_cycle(self) -> None:
+        """All boards that are there off and on, together: time begins at 0, what was under way or planned is gone."""
+        self.moment = 0
+        self._sent.clear()
+        self._flying.clear()
+        self.forget()
+        self.switch.restart()
+        for index in range(len(self.nodes)):
+            self.reset(index)
+
     def halt(self, index: int) -> None:
         """Stop the board for good in the middle of whatever it does, as a debugger would; what it has sent goes on."""
         self.wake(index)
