@@ -94,6 +94,8 @@ class VirtualBench:
     @contextmanager
     def start(self, board: str, image: Image, *, say: Say = silent) -> Iterator[Station]:
         way = self.way(board)
+        if way != DIRECT:
+            flashing.prepare(way)
         machine = virtual.start(board, image.elf if way == DIRECT else None)
         try:
             if way != DIRECT:
@@ -106,6 +108,8 @@ class VirtualBench:
     @contextmanager
     def start_cluster(self, nodes: Sequence[tuple[str, Image]], wire: Wire, *, say: Say = silent) -> Iterator[Rack]:
         ways = [self.way(name) for name, _ in nodes]
+        for way in {*ways} - {DIRECT}:
+            flashing.prepare(way)
         given = [(name, image.elf if way == DIRECT else None) for (name, image), way in zip(nodes, ways, strict=True)]
         cluster = virtual.start_cluster(given, wire)
         try:

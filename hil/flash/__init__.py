@@ -89,6 +89,14 @@ def flasher(target: str, board: Board, tool: str | None = None) -> Flasher:
     return _FLASHERS[tool or known[0]](target)
 
 
+def prepare(tool: str) -> None:
+    """Begin to load a tool that will be wanted, if it is one that stays loaded. Does not wait."""
+    if tool == "pyocd":
+        from hil.flash import pyocd  # noqa: PLC0415
+
+        pyocd.prepare()
+
+
 def _silent(text: str) -> None:
     del text
 

@@ -1,7 +1,8 @@
 """pyOCD: sectors that differ are erased and written, everything is read back, the board is reset.
 
-pyOCD runs in a process of its own (`hil.flash.pyocd_child`), so that it can be stopped when it hangs, several boards
-are flashed side by side, and its log is kept. It is tried again after errors of the probe or of the wire, never after
+Each attempt is a process of its own (`hil.flash.pyocd_child`), so that it can be stopped when it hangs, several boards
+are flashed side by side, and its log is kept. They are forks of one that has pyOCD loaded (`hil.flash.warm`): loading
+takes longer than flashing. It is tried again after errors of the probe or of the wire, never after
 errors of the flash or a board that is not the one that was meant.
 """
 
@@ -10,10 +11,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import json
-import os
-import select
-import subprocess
-import sys
+import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -23,12 +21,13 @@ from hil.board import Board
 from hil.errors import FlashFailed, ToolMissing
 from hil.flash import Flashed, Say
 from hil.flash.log import log_file
+from hil.flash.warm import warm
 
 if TYPE_CHECKING:
     from hil.image.build import Image
 
 _TRIES = 3
-_ROOT = Path(__file__).resolve().parent.parent.parent
+_CHILD = "hil.flash.pyocd_child"
 _LONGEST = 1 << 20
 
 
@@ -74,40 +73,31 @@ class PyOcd:
 
     def _attempt(self, request: dict[str, Any], board: Board, limit: float, log: Path, say: Say) -> dict[str, Any]:
         """What the child answered; an "error" with "again" where it should be asked once more."""
-        with log.open("ab") as kept:
-            child = subprocess.Popen(
-                [sys.executable, "-m", "hil.flash.pyocd_child"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=kept,
-                cwd=_ROOT,  # so that nothing in the user's folder is imported in place of a module
-                start_new_session=True,
-            )
-        try:
-            assert child.stdin is not None
+        with log.open("ab") as kept, warm(_CHILD).job(kept) as child:  # which ends with the connection
             with contextlib.suppress(OSError):  # it ended already: that shows below
-                child.stdin.write(json.dumps(request).encode())
-                child.stdin.close()
-            answer = _lines(child, limit, lambda done: say(f"pyOCD: {board.name} at {self._target}: {done:.0%}"))
-        finally:
-            child.kill()
-            child.wait()
-            if child.stdout is not None:
-                child.stdout.close()
-        return answer
+                child.sendall(json.dumps(request).encode() + b"\n")
+            return _lines(child, limit, lambda done: say(f"pyOCD: {board.name} at {self._target}: {done:.0%}"))
 
 
-def _lines(child: subprocess.Popen[bytes], limit: float, progress: Callable[[float], None]) -> dict[str, Any]:
+def prepare() -> None:
+    """Begin to load pyOCD, if it is there: it takes half a second in which other things can be done."""
+    if importlib.util.find_spec("pyocd") is not None:
+        warm(_CHILD).start()
+
+
+def _lines(child: socket.socket, limit: float, progress: Callable[[float], None]) -> dict[str, Any]:
     """The child's last line, within `limit` seconds; those before it are progress."""
-    assert child.stdout is not None
     end, buffer = time.monotonic() + limit, b""
-    handle = child.stdout.fileno()
     while (left := end - time.monotonic()) > 0:
-        if not select.select([handle], [], [], left)[0]:
+        child.settimeout(left)
+        try:
+            part = child.recv(65536)
+        except TimeoutError:
             continue
-        part = os.read(handle, 65536)
+        except OSError:
+            part = b""
         if not part or len(buffer) > _LONGEST:
-            return {"error": f"it ended with status {child.wait()} and no result", "again": False}
+            return {"error": "it ended without a result", "again": False}
         *lines, buffer = (buffer + part).split(b"\n")
         for line in lines:
             answer = _parsed(line)

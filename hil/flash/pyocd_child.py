@@ -1,6 +1,6 @@
-"""`python -m hil.flash.pyocd_child`: one attempt of pyOCD, which this process alone loads.
+"""One attempt of pyOCD, in a child that `hil.flash.warm` forks for it; no other process of hil's loads pyOCD.
 
-Reads a JSON request from standard input until its end; writes JSON lines: `{"progress": 0.5}`, and at the end
+Reads a JSON request of one line from its connection; writes JSON lines: `{"progress": 0.5}`, and at the end
 `{"bytes": ..., "written": ...}` or `{"error": ..., "again": ...}`. pyOCD's log goes to standard error.
 """
 
@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 import logging
-import sys
+import socket
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from pyocd.core import exceptions
 from pyocd.core.helpers import ConnectHelper
@@ -20,6 +21,7 @@ from pyocd.probe import aggregator
 from hil.virtual.pyocd_probe import NAME, VirtualProbe
 
 _STEP = 0.02
+_LONGEST = 1 << 16
 _AIRCR, _SYSRESETREQ = 0xE000_ED0C, 0x05FA_0004
 _OPTIONS = {
     "connect_mode": "halt",
@@ -34,21 +36,20 @@ class _Refused(Exception):
     """Trying again would not help."""
 
 
-def _tell(**answer: object) -> None:
-    sys.stdout.write(json.dumps(answer) + "\n")
-    sys.stdout.flush()
+Tell = Callable[[dict[str, Any]], None]
 
 
 class _Progress:
     """Tells of every few percent; erasing and programming count from 0 to 1 each."""
 
-    def __init__(self) -> None:
+    def __init__(self, tell: Tell) -> None:
+        self._tell = tell
         self._told = -1.0
 
     def __call__(self, done: float) -> None:
         if abs(done - self._told) >= _STEP:
             self._told = done
-            _tell(progress=float(done))
+            self._tell({"progress": float(done)})
 
 
 class _Restart:
@@ -84,7 +85,7 @@ def _check(target: Any, identity: dict[str, int] | None, when: str) -> None:
         )
 
 
-def _flash(session: Any, request: dict[str, Any]) -> dict[str, int]:
+def _flash(session: Any, request: dict[str, Any], tell: Tell) -> dict[str, int]:
     target, address = session.target, request["address"]
     data = Path(request["file"]).read_bytes()
     _check(target, request["identity"], "before")
@@ -94,7 +95,7 @@ def _flash(session: Any, request: dict[str, Any]) -> dict[str, int]:
     builder = region.flash.get_flash_builder()
     builder.log_performance = False
     builder.add_data(address, data)
-    progress = _Progress()
+    progress = _Progress(tell)
     how = {"smart_flash": True, "fast_verify": False, "keep_unwritten": True}
     builder.erase(chip_erase="sector", progress_cb=progress, **how)
     done = builder.program(progress_cb=progress, **how)
@@ -121,40 +122,48 @@ def _widen(memory: Any, flash: int, *, address: int, bytes: int) -> None:  # noq
     memory.add_region(wide)
 
 
-def attempt(request: dict[str, Any]) -> dict[str, int]:
+def _nobody(answer: dict[str, Any]) -> None:
+    del answer
+
+
+def attempt(request: dict[str, Any], tell: Tell = _nobody) -> dict[str, int]:
     """Flash once: bytes of the image, and bytes written. Raises pyOCD's errors."""
     aggregator.PROBE_CLASSES.setdefault(NAME, VirtualProbe)
     session = Session(_probe(request["probe"]), options={**_OPTIONS, "target_override": request["target"]})
     if request["buffers"] is not None:
         _widen(session.target.memory_map, request["address"], **request["buffers"])
     with session:
-        return _flash(session, request)
+        return _flash(session, request, tell)
 
 
-def _failed(error: Exception, *, again: bool) -> NoReturn:
-    logging.error("failed", exc_info=error)
-    _tell(error=str(error) or type(error).__name__, again=again)
-    raise SystemExit(1)
-
-
-def main() -> int:
-    """Do what standard input says."""
-    logging.basicConfig(level=logging.INFO, format="%(relativeCreated)7.0f %(levelname).1s %(name)s: %(message)s")
-    request = json.loads(sys.stdin.buffer.read())
+def _answer(request: dict[str, Any], tell: Tell) -> dict[str, Any]:
+    """What comes of an attempt, errors too."""
     try:
-        result = attempt(request)
+        return dict(attempt(request, tell))
     except _Refused as error:
-        _failed(error, again=False)
+        return _failed(error, again=False)
     except (exceptions.ProbeError, exceptions.TransferError, exceptions.TimeoutError) as error:
-        _failed(error, again=True)
+        return _failed(error, again=True)
     except exceptions.Error as error:
         # "Target not detected" comes as a plain error: nobody answered on the wire.
-        _failed(error, again=type(error) is exceptions.Error)
+        return _failed(error, again=type(error) is exceptions.Error)
     except Exception as error:
-        _failed(error, again=False)
-    _tell(**result)
-    return 0
+        return _failed(error, again=False)
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def _failed(error: Exception, *, again: bool) -> dict[str, Any]:
+    logging.error("failed", exc_info=error)
+    return {"error": str(error) or type(error).__name__, "again": again}
+
+
+def serve(connection: socket.socket) -> int:
+    """Do what the one request on `connection` says: the exit status."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname).1s %(name)s: %(message)s")
+    with connection, connection.makefile("rb") as lines:
+
+        def tell(answer: dict[str, Any]) -> None:
+            connection.sendall(json.dumps(answer).encode() + b"\n")
+
+        answer = _answer(json.loads(lines.readline(_LONGEST)), tell)
+        tell(answer)
+    return 1 if "error" in answer else 0

@@ -28,7 +28,8 @@ def profile(source: Any = "virtual", limits: Limits = NO_LIMITS, **changes: Any)
 def test_profile_record_has_the_documented_keys() -> None:
     record = profile_record(profile())
     assert list(record) == ["schema", "model", "board", "bench", "flashed", "firmware", "cores", "nodes", "outputs",
-                            "latency", "memory", "per_node", "speedup_bound", "operators", "verdict", "reasons"]  # fmt: skip
+                            "latency", "memory", "per_node", "speedup_bound", "operators", "verdict",
+                            "reasons"]  # fmt: skip
     assert record["schema"] == "hil.profile/1"
     assert list(record["model"]) == ["name", "sha256", "operators", "macs"]
     assert list(record["outputs"]) == ["inputs", "elements", "mismatches", "max_abs_diff", "reference"]
