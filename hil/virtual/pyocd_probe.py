@@ -1,7 +1,8 @@
 """A pyOCD probe plugin: the debug port of a virtual board, which pyOCD takes for a probe like any other.
 
 Its unique id is `hil:HOST:PORT`. Writes wait until something is read or the probe is flushed, so that a batch costs one
-round trip, as they do in a CMSIS-DAP probe; an error of theirs is reported then.
+round trip, as they do in a CMSIS-DAP probe; an error of theirs is reported with what is read next. A flush of writes
+alone sends them and does not wait for the answer, which comes before the next one.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from pyocd.core import exceptions
@@ -38,6 +39,8 @@ class VirtualProbe(DebugProbe):  # type: ignore[misc]  # pyOCD has no types
         self._queue = bytearray()
         self._queued = 0
         self._wanted: list[tuple[int, Callable[[list[int]], None]]] = []
+        self._awaited: list[int] = []
+        """Of messages that have been sent and whose answers nobody has read: how many transactions each had."""
 
     @classmethod
     def get_all_connected_probes(cls, unique_id: str | None = None, is_explicit: bool = False) -> list[VirtualProbe]:
@@ -87,12 +90,23 @@ class VirtualProbe(DebugProbe):  # type: ignore[misc]  # pyOCD has no types
         except OSError as error:
             raise exceptions.ProbeError(f"no debug port at {self._address}: {error}") from error
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        acknowledge, _ = ANSWER.unpack_from(self._exchange(b""))  # a second program is told so
+        self._send(b"", 0)
+        acknowledge, _ = ANSWER.unpack_from(self._answers()[0][0])  # a second program is told so
         if acknowledge == BUSY:
             self.close()
             raise exceptions.ProbeError(f"the probe {self._address} is in use by another program")
 
     def close(self) -> None:
+        """What was sent has been obeyed when this returns."""
+        try:
+            if self._socket is not None:
+                self.flush()
+                self._settle()
+        finally:
+            self._hang_up()
+
+    def _hang_up(self) -> None:
+        self._awaited.clear()
         if self._socket is not None:
             self._socket.close()
             self._socket = None
@@ -181,34 +195,70 @@ class VirtualProbe(DebugProbe):  # type: ignore[misc]  # pyOCD has no types
         queue, queued, wanted = bytes(self._queue), self._queued, self._wanted
         self._queue.clear()
         self._queued, self._wanted = 0, []
-        answer = self._exchange(queue)
-        acknowledge, done = ANSWER.unpack_from(answer)
+        if not wanted:
+            self._settle()
+            self._send(queue, queued)
+            return
+        self._send(queue, queued)
+        found = self._answers()
+        answer, _ = found[-1]
         words = list(memoryview(answer)[ANSWER.size :].cast("I"))
         for count, give in wanted:
             if count > len(words):
                 break
             give(words[:count])
             del words[:count]
-        if acknowledge == FAULT:
-            raise exceptions.TransferFaultError
-        if acknowledge != OK or done != queued:
-            raise exceptions.TransferError("no answer on the debug wire")
+        self._raise(error for _, error in found)
 
-    def _exchange(self, message: bytes) -> bytes:
+    def _settle(self) -> None:
+        """Wait until all that was sent has been obeyed. Raises pyOCD's transfer errors."""
+        self._raise(error for _, error in self._answers())
+
+    @staticmethod
+    def _raise(errors: Iterable[Exception | None]) -> None:
+        for error in errors:
+            if error is not None:
+                raise error
+
+    def _answers(self) -> list[tuple[bytes, Exception | None]]:
+        """To all that was sent, in order, each with the error that it stands for."""
+        found: list[tuple[bytes, Exception | None]] = []
+        while self._awaited:
+            answer, error = self._answer(), None
+            queued = self._awaited.pop(0)
+            acknowledge, done = ANSWER.unpack_from(answer)
+            if acknowledge == FAULT:
+                error = exceptions.TransferFaultError()
+            elif acknowledge != OK or done != queued:
+                error = exceptions.TransferError("no answer on the debug wire")
+            found.append((answer, error))
+        return found
+
+    def _send(self, message: bytes, transactions: int) -> None:
         if self._socket is None:
             raise exceptions.ProbeError(f"the probe {self._address} is not open")
-        try:
-            with contextlib.suppress(ConnectionError):  # why it hung up may be there to read
-                self._socket.sendall(LENGTH.pack(len(message)) + message)
+        self._awaited.append(transactions)
+        with self._trouble(), contextlib.suppress(ConnectionError):  # why it hung up may be there to read
+            self._socket.sendall(LENGTH.pack(len(message)) + message)
+
+    def _answer(self) -> bytes:
+        """The next one that comes."""
+        with self._trouble():
             (length,) = LENGTH.unpack(self._read(LENGTH.size))
             if not ANSWER.size <= length <= MOST_BYTES or length % 4:
                 raise exceptions.ProbeError(f"an answer of {length} bytes from the debug port at {self._address}")
             return self._read(length)
+
+    @contextlib.contextmanager
+    def _trouble(self) -> Iterator[None]:
+        """An error of the socket as one of pyOCD's; there is no connection any more then."""
+        try:
+            yield
         except TimeoutError as error:
-            self.close()
+            self._hang_up()
             raise exceptions.ProbeError(f"no answer from {self._address} in {_LIMIT:g} s") from error
         except OSError as error:
-            self.close()
+            self._hang_up()
             raise exceptions.ProbeDisconnected(f"the debug port at {self._address} is gone: {error}") from error
 
     def _read(self, length: int) -> bytes:
