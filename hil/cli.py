@@ -258,7 +258,7 @@ def _build(args: argparse.Namespace, say: Say) -> Outcome:
 
 
 def _flash(args: argparse.Namespace, say: Say) -> Outcome:
-    return Outcome(*cli_flash.run(_request(args), args, say))
+    return cli_flash.run(_request(args), args, say)
 
 
 def _profile(args: argparse.Namespace, say: Say) -> Outcome:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,14 +14,16 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from hil import api
+from hil import board as boards
 from hil import flash as flashing
 from hil.bench.virtual import VirtualStation
 from hil.board import Board
 from hil.deployment import Deployment, Say
 from hil.dut import connected
-from hil.errors import BoardMissing, UsageError
+from hil.errors import BoardMissing, HilError, UsageError
 from hil.flash import Flashed
-from hil.report import table
+from hil.flash.together import Order, flash_together
+from hil.report import Outcome, table
 
 TEXT = "build an image and put it on a board, with pyOCD, with esptool or as a UF2 file"
 _DRIVE_LIMIT = 10.0
@@ -30,31 +32,71 @@ _DRIVE_LIMIT = 10.0
 def options(sub: argparse.ArgumentParser) -> None:
     """Add what `hil flash` alone takes."""
     where = "pyOCD: a probe's id; esptool: a serial port; UF2: that, or a drive's folder (default: a virtual board)"
-    sub.add_argument("--on", metavar="WHERE", help=where)
+    sub.add_argument("--on", metavar="WHERE", action="append", help=where + "; repeatable: side by side")
     sub.add_argument("--tool", choices=flashing.tools(), help="what to flash with (default: the board's first)")
 
 
-def run(request: api.Request, args: argparse.Namespace, say: Say) -> tuple[dict[str, Any], list[RenderableType]]:
+def run(request: api.Request, args: argparse.Namespace, say: Say) -> Outcome:
     """The record and what a person sees. Raises what building and flashing raise."""
     if request.split:
         raise UsageError("hil flash puts an image on one board", hint="--nodes 1")
+    flashing.prepare(args.tool or next(iter(boards.load(request.board).flash_tools), ""))
     deployment = api.prepare(args.model, request, say=say)
-    if args.on is not None:
-        flashed = flashing.flash(args.on, deployment.image, deployment.board, args.tool, say)
-        where, answers = args.on, None
+    if len(args.on or ()) > 1:
+        return _several(deployment, args.on, args.tool, say)
+    if args.on:
+        (where,), answers = args.on, None
+        flashed = flashing.flash(where, deployment.image, deployment.board, args.tool, say)
     else:
         flashed = _on_virtual(deployment, args.tool, say)
         where, answers = f"virtual {deployment.board.name}", True
+    record = {**_record(deployment), "where": where, "answers": answers, **_plain(flashed)}
+    return Outcome(record, _views(flashed, where, answers=answers))
+
+
+def _several(deployment: Deployment, targets: Sequence[str], tool: str | None, say: Say) -> Outcome:
+    """Several boards of a kind side by side; the exit status is that of one that failed, if any did."""
+    if len(set(targets)) < len(targets):
+        raise UsageError("--on names a board twice")
+
+    def progress(text: str) -> None:
+        say(f"{len(targets)} boards; {text}")
+
+    flashing.flasher(targets[0], deployment.board, tool)  # what is wrong with all of them is said once
+    orders = [Order(target, deployment.image, deployment.board) for target in targets]
+    results = list(zip(targets, flash_together(orders, tool, progress), strict=True))
+    failed = [found for _, found in results if isinstance(found, HilError)]
+    rows = [_row(target, found) for target, found in results]
     record = {
+        **_record(deployment),
+        "boards": [
+            {"where": target, **({"error": str(found)} if isinstance(found, HilError) else _plain(found))}
+            for target, found in results
+        ],
+    }
+    closing = f"{len(results) - len(failed)} of {len(results)} boards flashed and verified"
+    views: list[RenderableType] = [table(None, ["board", "written", "seconds", "is"], rows), Text(closing)]
+    return Outcome(record, views, failed[0].exit_status if failed else 0)
+
+
+def _row(target: str, found: Flashed | HilError) -> tuple[str, ...]:
+    if isinstance(found, HilError):
+        return target, "-", "-", str(found)
+    how = "verified" if found.verified else "not read back"
+    return target, f"{found.bytes_written} of {found.bytes} bytes", f"{found.seconds:.1f}", how
+
+
+def _record(deployment: Deployment) -> dict[str, Any]:
+    return {
         "schema": "hil.flash/1",
         "model": deployment.graph.name,
         "board": deployment.board.name,
-        "where": where,
         "build": deployment.image.build_id,
-        "answers": answers,
-        **{key: str(value) if isinstance(value, Path) else value for key, value in vars(flashed).items()},
     }
-    return record, _views(flashed, where, answers=answers)
+
+
+def _plain(flashed: Flashed) -> dict[str, Any]:
+    return {key: str(value) if isinstance(value, Path) else value for key, value in vars(flashed).items()}
 
 
 def _views(flashed: Flashed, where: str, *, answers: bool | None) -> list[RenderableType]:

@@ -8,19 +8,19 @@ the cycles, of a board that had its image all along. Others start with the image
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 from hil import board as boards
 from hil import flash as flashing
 from hil import virtual
 from hil.bench.station import DIRECT, Rack, Say, Source, Station, Wires, silent
+from hil.errors import HilError
+from hil.flash.together import Order, flash_together
 from hil.image.build import Image
 from hil.wire import Wire
 
 _DEBUGGERS = ("pyocd",)
 """The tools of `hil.flash` that reach a board through its debug port."""
-_MOST_AT_ONCE = 8
 
 
 class VirtualStation:
@@ -99,7 +99,7 @@ class VirtualBench:
         machine = virtual.start(board, image.elf if way == DIRECT else None)
         try:
             if way != DIRECT:
-                _flash(board, machine, image, way, say)
+                flashing.flash(f"hil:{machine.debug_port}", image, boards.load(board), way, say)
                 machine.probe.reset()
             yield VirtualStation(board, machine, way)
         finally:
@@ -113,14 +113,15 @@ class VirtualBench:
         given = [(name, image.elf if way == DIRECT else None) for (name, image), way in zip(nodes, ways, strict=True)]
         cluster = virtual.start_cluster(given, wire)
         try:
-            jobs = [
-                (name, board, image, way, say)
+            orders = [
+                Order(f"hil:{board.debug_port}", image, boards.load(name))
                 for (name, image), board, way in zip(nodes, cluster.boards, ways, strict=True)
                 if way != DIRECT
             ]
-            with ThreadPoolExecutor(_MOST_AT_ONCE) as pool:
-                list(pool.map(lambda job: _flash(*job), jobs))
-            if jobs:
+            for found in flash_together(orders, say=say):
+                if isinstance(found, HilError):
+                    raise found
+            if orders:
                 cluster.power_cycle()
             stations = [
                 _station(name, board, way) for (name, _), board, way in zip(nodes, cluster.boards, ways, strict=True)
@@ -128,8 +129,3 @@ class VirtualBench:
             yield VirtualRack(stations, cluster.wires)
         finally:
             cluster.stop()
-
-
-def _flash(board: str, machine: virtual.VirtualBoard, image: Image, tool: str, say: Say) -> None:
-    """Write `image` through the debug port of `machine`."""
-    flashing.flash(f"hil:{machine.debug_port}", image, boards.load(board), tool, say)

@@ -19,7 +19,7 @@ from hil.errors import UsageError
 if TYPE_CHECKING:
     from hil.image.build import Image
 
-__all__ = ["Flashed", "Flasher", "flash", "flasher", "tools"]
+__all__ = ["TITLES", "Flashed", "Flasher", "flash", "flasher", "interrupt", "prepare", "silent", "tools"]
 
 Say = Callable[[str], None]
 
@@ -97,11 +97,19 @@ def prepare(tool: str) -> None:
         pyocd.prepare()
 
 
-def _silent(text: str) -> None:
+def interrupt() -> None:
+    """Stop what tools that stay loaded are doing for this process: whoever waits for it gets an error at once."""
+    from hil.flash import pyocd  # noqa: PLC0415
+
+    pyocd.interrupt()
+
+
+def silent(text: str) -> None:
+    """A `Say` that says nothing."""
     del text
 
 
-def flash(target: str, image: Image, board: Board, tool: str | None = None, say: Say = _silent) -> Flashed:
+def flash(target: str, image: Image, board: Board, tool: str | None = None, say: Say = silent) -> Flashed:
     """Put `image` on the board at `target`, check it, start it. Raises `FlashFailed`, `ToolMissing`, `UsageError`."""
     if image.board != board.name:
         raise UsageError(f"the image is for a {image.board}, not for a {board.name}")

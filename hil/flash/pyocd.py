@@ -85,6 +85,11 @@ def prepare() -> None:
         warm(_CHILD).start()
 
 
+def interrupt() -> None:
+    """End every attempt of this process's."""
+    warm(_CHILD).stop()
+
+
 def _lines(child: socket.socket, limit: float, progress: Callable[[float], None]) -> dict[str, Any]:
     """The child's last line, within `limit` seconds; those before it are progress."""
     end, buffer = time.monotonic() + limit, b""
