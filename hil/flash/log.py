@@ -21,7 +21,8 @@ def log_file(tool: str, board: str, target: str) -> Path:
         path.write_bytes(b"")
     except OSError as error:
         raise FlashFailed(
-            f"cannot keep {tool}'s log at {path}: {error.strerror}", hint=f"ls -ld {path.parent}"
+            f"{board} at {target}: cannot keep {tool}'s log at {path}: {error.strerror}",
+            hint=f"df -h {cache_root()}; ls -ld {path.parent}",
         ) from error
     _forget(path.parent)
     return path

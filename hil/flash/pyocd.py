@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import json
+import re
 import socket
 import time
 from collections.abc import Callable
@@ -68,8 +69,18 @@ class PyOcd:
                 break
         raise FlashFailed(
             f"{board.name} at probe {self._target}: pyOCD: {result['error']} (attempt {attempt}; log: {log})",
-            hint=result.get("hint") or "pyocd list",
+            hint=result.get("hint") or self._next(result["error"]),
         )
+
+    def _next(self, error: str) -> str:
+        """What a person would type after this error of pyOCD's."""
+        if self._target.startswith("hil:"):
+            return f"ss -tnp dport = :{self._target.rpartition(':')[2]}" if "in use" in error else "hil boards"
+        if re.search(r"permission|access denied|insufficient|errno 13", error, re.IGNORECASE):
+            return 'lsusb; then a udev rule for it: SUBSYSTEM=="usb", ATTR{idVendor}=="....", MODE="0666"'
+        if re.search(r"busy|in use|errno 16", error, re.IGNORECASE):
+            return "ps aux | grep -i -e pyocd -e openocd -e gdb"
+        return "pyocd list"
 
     def _attempt(self, request: dict[str, Any], board: Board, limit: float, log: Path, say: Say) -> dict[str, Any]:
         """What the child answered; an "error" with "again" where it should be asked once more."""

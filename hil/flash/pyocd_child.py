@@ -108,8 +108,11 @@ def _flash(session: Any, request: dict[str, Any], tell: Tell) -> dict[str, int]:
 
 
 def _read_back(target: Any, address: int, data: bytes) -> None:
-    """Every byte of flash must be as in the image. By words: pyOCD looks at each thing that it reads, one by one."""
-    words = target.read_memory_block32(address, (len(data) + 3) // 4)
+    """Every byte of flash must be as in the image.
+
+    By words and past the core: the core's own call looks for breakpoints in each thing that it reads, one by one.
+    """
+    words = target.selected_core_or_raise.ap.read_memory_block32(address, (len(data) + 3) // 4)
     found = struct.pack(f"<{len(words)}I", *words)[: len(data)]
     if found != data:
         first = next(at for at, (a, b) in enumerate(zip(found, data, strict=True)) if a != b)
