@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from hil.image.build import Image
 
 _TRIES = 3
+_PAUSE = 0.2  # seconds in which a probe may come back, or be let go
 _CHILD = "hil.flash.pyocd_child"
 _LONGEST = 1 << 20
 
@@ -65,8 +66,9 @@ class PyOcd:
             if "written" in result:
                 seconds = time.monotonic() - began
                 return Flashed(self.name, int(result["bytes"]), int(result["written"]), seconds, verified=True, log=log)
-            if not result["again"]:
+            if not result["again"] or attempt == _TRIES:
                 break
+            time.sleep(_PAUSE)
         raise FlashFailed(
             f"{board.name} at probe {self._target}: pyOCD: {result['error']} (attempt {attempt}; log: {log})",
             hint=result.get("hint") or self._next(result["error"]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import threading
@@ -32,6 +33,8 @@ class Stalling:
     def __exit__(self, *_: object) -> None:
         self._free.set()
         for end in (self._listener, *self._ends):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)  # what a thread waits for is not closed by close
             end.close()
 
     def go_on(self) -> None:
