@@ -78,6 +78,8 @@ class PyOcd:
         """What a person would type after this error of pyOCD's."""
         if self._target.startswith("hil:"):
             return f"ss -tnp dport = :{self._target.rpartition(':')[2]}" if "in use" in error else "hil boards"
+        if "/" in self._target:
+            return "pyocd list, for the probe's id; a port or a drive is for --tool uf2"
         if re.search(r"permission|access denied|insufficient|errno 13", error, re.IGNORECASE):
             return 'lsusb; then a udev rule for it: SUBSYSTEM=="usb", ATTR{idVendor}=="....", MODE="0666"'
         if re.search(r"busy|in use|errno 16", error, re.IGNORECASE):

@@ -22,6 +22,7 @@ from pyocd.probe import aggregator
 from hil.virtual.pyocd_probe import NAME, VirtualProbe
 
 _STEP = 0.02
+_ERASING = 0.4  # of the time, roughly
 _LONGEST = 1 << 16
 _AIRCR, _SYSRESETREQ = 0xE000_ED0C, 0x05FA_0004
 _OPTIONS = {
@@ -41,16 +42,17 @@ Tell = Callable[[dict[str, Any]], None]
 
 
 class _Progress:
-    """Tells of every few percent; erasing and programming count from 0 to 1 each."""
+    """Tells of every few percent of all that is to be done, of which this is `share` from `begin` on."""
 
-    def __init__(self, tell: Tell) -> None:
-        self._tell = tell
+    def __init__(self, tell: Tell, begin: float, share: float) -> None:
+        self._tell, self._begin, self._share = tell, begin, share
         self._told = -1.0
 
-    def __call__(self, done: float) -> None:
-        if abs(done - self._told) >= _STEP:
+    def __call__(self, part: float) -> None:
+        done = self._begin + self._share * min(float(part), 1.0)
+        if done - self._told >= _STEP:
             self._told = done
-            self._tell({"progress": float(done)})
+            self._tell({"progress": done})
 
 
 class _Restart:
@@ -96,10 +98,9 @@ def _flash(session: Any, request: dict[str, Any], tell: Tell) -> dict[str, int]:
     builder = region.flash.get_flash_builder()
     builder.log_performance = False
     builder.add_data(address, data)
-    progress = _Progress(tell)
     how = {"smart_flash": True, "fast_verify": False, "keep_unwritten": True}
-    builder.erase(chip_erase="sector", progress_cb=progress, **how)
-    done = builder.program(progress_cb=progress, **how)
+    builder.erase(chip_erase="sector", progress_cb=_Progress(tell, 0, _ERASING), **how)
+    done = builder.program(progress_cb=_Progress(tell, _ERASING, 1 - _ERASING), **how)
     if done.program_page_count:  # else pyOCD has just read and compared every byte itself
         _read_back(target, address, data)
     _check(target, request["identity"], "after")
