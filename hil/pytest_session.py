@@ -12,6 +12,7 @@ import pytest
 
 from hil import api
 from hil.bench import Where
+from hil.bench.virtual import drop_boards, keeping_boards
 from hil.cases import Case
 from hil.cluster import Cluster
 from hil.deployment import ClusterDeployment, Deployment, Say, Tensors, silent
@@ -34,6 +35,7 @@ class Session:
         self._say = say
         self._known: dict[tuple[str, str], Any] = {}
         self._board = ExitStack()
+        self._kept = ExitStack()
         self._running: tuple[Case, Dut | Cluster] | None = None
         self._where = where_of(config)
         self._stories: dict[str, list[str]] = {}
@@ -41,12 +43,14 @@ class Session:
         self._busy: dict[str, BoardBusy] = {}
 
     def __enter__(self) -> Self:
+        self._kept.enter_context(keeping_boards())
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
         self._power_off()
+        self._kept.close()
 
     def deployment(self, case: Case) -> Deployment:
         """The case's model, planned and built."""
@@ -129,7 +133,7 @@ class Session:
         try:
             yield self._running[1]
         except (InfrastructureError, DeviceError):
-            self._power_off()
+            self._power_off(failed=True)
             raise
         finally:
             self._say("")
@@ -137,7 +141,7 @@ class Session:
     def note_failure(self, error: BaseException | None) -> None:
         """How a test, or its set-up, ended: after an error of board or lab the next one gets a fresh board."""
         if isinstance(error, InfrastructureError | DeviceError):
-            self._power_off()
+            self._power_off(failed=True)
 
     def _started(self, case: Case, start: Callable[[], AbstractContextManager[Dut | Cluster]]) -> Dut | Cluster:
         """Start it. Boards that others held for too long are waited for once in a session, not once in a test."""
@@ -155,9 +159,12 @@ class Session:
             if story := getattr(dut.station, "recovery", ()):
                 self._stories.setdefault(case.id, []).append(f"{dut.place}: {'; '.join(story)}")
 
-    def _power_off(self) -> None:
+    def _power_off(self, *, failed: bool = False) -> None:
+        """Free what runs. `failed`: it is not to be used again."""
         self._running = None
         self._board.close()
+        if failed:
+            drop_boards()
 
     def _request(self, case: Case) -> api.Request:
         return api.Request(

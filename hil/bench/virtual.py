@@ -8,7 +8,7 @@ the cycles, of a board that had its image all along. Others start with the image
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 from hil import board as boards
 from hil import flash as flashing
@@ -75,6 +75,59 @@ class VirtualRack:
         self.wires: Wires | None = wires
 
 
+class _Spares:
+    """Boards that were flashed, ran well and are free, one of a kind, while somebody keeps them.
+
+    Their next user gets them as the next user of a lab gets a real one: with an old image in its flash.
+    """
+
+    def __init__(self) -> None:
+        self._boards: dict[str, virtual.VirtualBoard] = {}
+        self._keepers = 0
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        self._keepers += 1
+        try:
+            yield
+        finally:
+            self._keepers -= 1
+            if not self._keepers:
+                self.drop()
+
+    def take(self, kind: str) -> virtual.VirtualBoard:
+        """A spare, or a new one with erased flash."""
+        found = self._boards.pop(kind, None)
+        if found is not None and not found.alive:
+            found.stop()
+            found = None
+        return found or virtual.start(kind)
+
+    def give(self, kind: str, machine: virtual.VirtualBoard) -> None:
+        """It ran well and is free."""
+        if not self._keepers or kind in self._boards or not machine.alive:
+            machine.stop()
+        else:
+            self._boards[kind] = machine
+
+    def drop(self) -> None:
+        while self._boards:
+            self._boards.popitem()[1].stop()
+
+
+_SPARES = _Spares()
+
+
+def keeping_boards() -> AbstractContextManager[None]:
+    """Until its end boards that are flashed do not end with their use: the next of a kind saves starting it anew."""
+    return _SPARES.kept()
+
+
+def drop_boards() -> None:
+    """End those that are kept and free: something was wrong."""
+    _SPARES.drop()
+
+
 class VirtualBench:
     """Virtual boards on this machine. `direct`: every image is put in place before its board is powered."""
 
@@ -94,16 +147,20 @@ class VirtualBench:
     @contextmanager
     def start(self, board: str, image: Image, *, say: Say = silent) -> Iterator[Station]:
         way = self.way(board)
-        if way != DIRECT:
-            flashing.prepare(way)
-        machine = virtual.start(board, image.elf if way == DIRECT else None)
+        if way == DIRECT:
+            with virtual.start(board, image.elf) as machine:
+                yield VirtualStation(board, machine)
+            return
+        flashing.prepare(way)
+        machine = _SPARES.take(board)
         try:
-            if way != DIRECT:
-                flashing.flash(f"hil:{machine.debug_port}", image, boards.load(board), way, say)
-                machine.probe.reset()
+            flashing.flash(f"hil:{machine.debug_port}", image, boards.load(board), way, say)
+            machine.probe.reset()
             yield VirtualStation(board, machine, way)
-        finally:
+        except BaseException:
             machine.stop()
+            raise
+        _SPARES.give(board, machine)
 
     @contextmanager
     def start_cluster(self, nodes: Sequence[tuple[str, Image]], wire: Wire, *, say: Say = silent) -> Iterator[Rack]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import socket
 import time
 from collections.abc import Iterator
@@ -18,10 +19,10 @@ import hil.virtual
 from hil import api, flash
 from hil import board as boards
 from hil.bench import Where
-from hil.bench.virtual import VirtualBench, VirtualStation
+from hil.bench.virtual import VirtualBench, VirtualStation, drop_boards, keeping_boards
 from hil.deployment import Deployment
-from hil.dut import connected
-from hil.errors import FlashFailed, ToolMissing, UsageError
+from hil.dut import connected, started
+from hil.errors import FlashFailed, LinkLost, ToolMissing, UsageError
 from hil.flash import pyocd_child
 from hil.flash.pyocd import PyOcd
 from hil.flash.uf2 import Uf2
@@ -220,6 +221,34 @@ def test_how_an_image_came_onto_the_board_changes_no_number(kind: str, more: dic
     flashed, put = record(direct=False), record(direct=True)
     assert (flashed.pop("flashed"), put.pop("flashed")) == ("pyocd", "direct")
     assert flashed == put
+
+
+def test_a_kept_board_is_flashed_anew_and_counts_as_a_new_one() -> None:
+    first, second = deployed("rp2040"), deployed("rp2040", "digits")
+    values = input_sets.generate(second.graph, 1, 0)[0]
+
+    def ran(deployment: Deployment, *, direct: bool = False) -> tuple[int, int]:
+        with started(deployment, VirtualBench(direct=direct)) as dut:
+            assert isinstance(dut.station, VirtualStation)
+            return dut.station.pid, dut.infer(values).cycles if deployment is second else 0
+
+    _, alone = ran(second, direct=True)
+    with keeping_boards():
+        kept = [ran(first), ran(second), ran(first), ran(second)]
+        assert len({pid for pid, _ in kept}) == 1
+        assert kept[1][1] == kept[3][1] == alone
+        with pytest.raises(LinkLost), started(first, VirtualBench()) as dut:
+            raise LinkLost("as a test sees it")
+        assert isinstance(dut.station, VirtualStation)
+        assert not dut.station.alive(), "what failed is not used again"
+        pid, _ = ran(first)
+        assert pid != kept[0][0]
+        drop_boards()
+        other, _ = ran(first)
+        assert other != pid
+    for ended in (pid, other):
+        with pytest.raises(ProcessLookupError):
+            os.kill(ended, 0)
 
 
 def test_boards_without_a_debugger_get_their_image_as_before() -> None:
