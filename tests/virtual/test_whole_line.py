@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from hil import api
+from hil.bench import Where
 from hil.errors import DeviceFault, LinkLost
 from hil.image.elf import Elf
 from hil.model import inputs as input_sets
@@ -49,6 +50,12 @@ def boards_of(pid: int) -> list[int]:
     return found
 
 
+def _used(pid: int) -> float:
+    """CPU seconds of a process that runs."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 @contextmanager
 def long_profile() -> Iterator[tuple[subprocess.Popen[str], int]]:
     """`hil profile` in the middle of a long run, and the process of its virtual board."""
@@ -61,7 +68,10 @@ def long_profile() -> Iterator[tuple[subprocess.Popen[str], int]]:
                 assert process.poll() is None, process.communicate()
                 assert time.monotonic() < deadline, "no virtual board was started"
                 time.sleep(0.05)
-            time.sleep(2)  # well into the runs; the result does not depend on how far
+            while _used(boards[0]) < 2.0:  # well into the runs: starting and flashing take a quarter of that
+                assert process.poll() is None, process.communicate()
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
             yield process, boards[0]
         finally:
             process.kill()
@@ -144,7 +154,8 @@ def test_fault_is_reported_with_registers_and_the_function(tmp_path: Path) -> No
     data[at : at + 2] = b"\x00\xde"  # UDF #0
     broken = Path(shutil.copyfile(deployment.image.elf, tmp_path / "broken.elf"))
     broken.write_bytes(data)
-    with api.running(replace(deployment, image=replace(deployment.image, elf=broken))) as dut:
+    image, put_there = replace(deployment.image, elf=broken), Where("virtual", direct=True)  # a flasher takes the .bin
+    with api.running(replace(deployment, image=image), where=put_there) as dut:
         values = input_sets.generate(deployment.graph, 1, 0)
         with pytest.raises(DeviceFault, match=r"rp2040.*hil_run_conv.*r0"):
             dut.infer(values[0])
