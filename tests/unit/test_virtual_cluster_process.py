@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import struct
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,6 +16,8 @@ import hil.virtual
 from hil.errors import BoardMissing, LinkLost, UsageError
 from hil.link.switch import Counts, Fault
 from hil.virtual.clusters import VirtualCluster
+from hil.virtual.debugport import HEAD, LENGTH, LINE_RESET, TARGET_SELECT
+from hil.virtual.swd import READ
 from hil.wire import wire
 from tests.support.virtual_programs import FLASH, RESULT, compiled, elf, flashed
 from tests.unit.test_virtual_process import exactly, gone, plug
@@ -77,6 +80,36 @@ def test_the_same_requests_take_the_same_cycles_in_every_process(files: list[tup
         return seen
 
     assert run() == run()
+
+
+def test_after_a_power_cycle_the_cluster_is_as_when_it_was_started(cluster: VirtualCluster) -> None:
+    def run() -> list[object]:
+        with plug(cluster.boards[0]) as link:
+            seen: list[object] = [ask(cluster, link, size) for size in (1, 90, 7)]
+        return [*seen, cluster.boards[1].probe.clock(), cluster.wires.counts()]
+
+    first = run()
+    cluster.boards[1].probe.halt()
+    cluster.power_cycle()
+    assert cluster.wires.counts() == (Counts(), Counts())
+    assert run() == first
+
+
+def test_boards_of_a_cluster_have_debug_ports_and_may_begin_erased(files: list[tuple[str, Path]]) -> None:
+    boards: list[tuple[str, Path | None]] = [("rp2040", None), *files[1:]]
+    with hil.virtual.start_cluster(boards, wire("uart-3M"), limit=LIMIT) as cluster:
+        assert [board.probe.read(FLASH, 4) == b"\xff" * 4 for board in cluster.boards] == [True, False]
+        assert len({board.debug_port for board in cluster.boards} - {None}) == 2
+        message = HEAD.pack(LINE_RESET, 1) + bytes(4) + HEAD.pack(TARGET_SELECT, 1) + struct.pack("<I", 0x0100_2927)
+        for board in cluster.boards:
+            assert board.debug_port is not None
+            host, _, port = board.debug_port.rpartition(":")
+            with socket.create_connection((host, int(port)), timeout=LIMIT) as link:
+                link.sendall(LENGTH.pack(len(message) + 4) + message + HEAD.pack(READ, 1))
+                assert struct.unpack("<2I", exactly(link, 16)[-8:]) == (3, 0x0BC1_2477)
+        cluster.boards[1].stop()
+        with pytest.raises(OSError, match="refused"):
+            socket.create_connection((host, int(port)), timeout=LIMIT)
 
 
 def test_faults_are_installed_and_cleared(cluster: VirtualCluster) -> None:
