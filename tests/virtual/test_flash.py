@@ -286,8 +286,8 @@ def test_a_uf2_file_goes_onto_the_drive_and_onto_the_one_behind_the_port(kind: s
         appears(drive)
         done = flash.flash(str(drive), first.image, first.board, "uf2")
         assert (done.tool, done.verified) == ("uf2", False)
-        assert not drive.exists()
         computes(first, board)
+        assert not drive.exists(), "it went before the board started"
         assert board.usb_port is not None
         Uf2(board.usb_port, drives=(tmp_path / "media").iterdir).flash(
             second.image, second.board, say=lambda text: None
