@@ -83,8 +83,9 @@ class Server:
             if self._idle:
                 self._uart.send(self._board.take())
                 self._probe.answer_waiting(self._clock)
-            self._loop.poll(0)
-            self._look()
+            if self._run_again:
+                self._loop.poll(0)
+                self._look()
             while not (self._run_again or self._loop.over):
                 self._wait()
             self._uart.send(self._board.take())
