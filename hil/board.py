@@ -13,7 +13,7 @@ from hil.errors import BoardFileError, UsageError
 from hil.paths import BOARDS
 from hil.wire import PORTS, Wire, wire
 
-_ISAS = ("thumb-v6m", "thumb-v8m", "rv32imac", "rv32imc", "host")
+_ISAS = ("thumb-v6m", "thumb-v7em", "thumb-v8m", "rv32imac", "rv32imc", "host")
 _RUNNERS = ("unicorn", "esp", "qemu", "process")
 _CLOCKS = ("own", "shared", "host")
 _TOOLCHAINS = ("zig", "gcc", "asan", "tsan")

@@ -28,7 +28,8 @@ from hil.model import inputs as input_sets
 from hil.paths import ZOO
 from tests.support import cmsis_dap
 
-KINDS = ("rp2040", "rp2350")
+KINDS = ("rp2040", "rp2350", "nrf52840dk")
+PICOS = ("rp2040", "rp2350")
 BYTES = 300 * 1024
 
 
@@ -114,7 +115,7 @@ def test_a_running_board_is_flashed_anew(erased: tuple[str, hil.virtual.VirtualB
         computes(deployment, board)
 
 
-@pytest.mark.parametrize(("kind", "other"), [("rp2040", "rp2350"), ("rp2350", "rp2040")])
+@pytest.mark.parametrize(("kind", "other"), [("rp2040", "rp2350"), ("rp2350", "nrf52840dk"), ("nrf52840dk", "rp2040")])
 def test_another_kind_of_board_is_not_flashed(kind: str, other: str) -> None:
     deployment = deployed(kind, "op_tiny")
     with hil.virtual.start(other) as board, pytest.raises(FlashFailed) as caught:
@@ -209,7 +210,7 @@ def appears(drive: Path) -> None:
         time.sleep(0.01)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", PICOS)
 def test_a_uf2_file_goes_onto_the_drive_and_onto_the_one_behind_the_port(kind: str, tmp_path: Path) -> None:
     drive, first, second = tmp_path / "media" / "PICO", deployed(kind, "op_tiny"), deployed(kind)
     with hil.virtual.start(kind, usb=drive) as board:
