@@ -90,7 +90,7 @@ def running(board: Board, program: bytes, *, network: str | None = None) -> Iter
         image = build(board, program)
     else:
         image = build(board, program, network=Wire("none", network, 1e6, 10, 0.0, 0.0), nodes=2)
-    with VirtualBench().start(board.name, image.elf) as station, Link.open(station.url, board.baud) as link:
+    with VirtualBench().start(board.name, image) as station, Link.open(station.url, board.baud) as link:
         link.hello()
         yield link
 
