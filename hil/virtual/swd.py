@@ -2,8 +2,8 @@
 
 Three kinds of debug port, as the chips have: version 1 of ADIv5, alone on the wire, with access ports by number;
 version 2, several on one wire, of which TARGETSEL chooses one (one for each core); and version 3 of ADIv6, one, with
-access ports at addresses (one for each core). Sources: ARM IHI 0031 (ADIv5.2) and IHI 0074 (ADIv6), chapters B2 and C2; the numbers
-of a chip are in `hil.virtual.chip.debug`.
+access ports at addresses (one for each core). Sources: ARM IHI 0031 (ADIv5.2) and IHI 0074 (ADIv6), chapters B2 and C2;
+the numbers of a chip are in `hil.virtual.chip.debug`.
 
 Nothing here knows of sockets or of a probe; what is behind an access port is a `Bus`.
 """

@@ -121,8 +121,10 @@ static bool on_translate(uc_engine *uc, uint64_t address, uc_mem_type type, uc_t
 {
     Core *core = user;
     uint32_t at = (uint32_t)address;
-    core->touched = at;
-    core->touched_how = type;
+    if ((at ^ nowhere(core)) / CODE_PAGE) { /* there unicorn looks when a run has ended: that causes no fault */
+        core->touched = at;
+        core->touched_how = type;
+    }
     entry->paddr = address;
     if (type != UC_MEM_FETCH) forget_it_block(uc); /* code may begin in the middle of one, at a page */
     if (at - RAM_BASE < core->machine->chip->ram_bytes) {
