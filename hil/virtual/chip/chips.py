@@ -78,6 +78,20 @@ _CHIPS = (
             *((0x1000_010C, 256), (0x1000_0110, 1024)),
         ),
     ),
+    Chip(
+        name="stm32l4r5",
+        cpu="cortex_m4",
+        rom_bytes=0x1000,
+        flash_bytes=0x20_0000,
+        ram_bytes=0xA_0000,
+        flash_windows=(0x0800_0000, 0),  # RM0432 2.6
+        architecture="v7m",
+        rom_base=0x1FFF_7000,
+        words=(  # RM0432, 58: a unique id, and KiB of flash
+            *((0x1FFF_7590, 0x0069_0068), (0x1FFF_7594, 0x3031_6C69), (0x1FFF_7598, 0x3039_3837)),
+            (0x1FFF_75E0, 2048),
+        ),
+    ),
 )
 
 

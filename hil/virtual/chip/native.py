@@ -119,5 +119,7 @@ def describe(kind: int, core: int, a: int, b: int) -> str:
             return f"core {core}: writes {a:#x} to UART0 while it still sends what came before: it is lost"
         case 15:
             return f"core {core}: flash of {b} bytes at offset {a:#x} cannot be erased or programmed so"
+        case 16:
+            return f"{a} Hz is too fast for {b} wait states of its flash, or for its supply"
         case _:
             return "network: bytes that are no frame, or that no pin leads to, are lost"

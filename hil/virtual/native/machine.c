@@ -98,6 +98,8 @@ static void chip_reset(Machine *m)
     w5500_pins(m, m->now);
     m->ssi_count = 0;
     m->restart = false;
+    m->timer_prescaler = 0;
+    m->flash_half_at = UINT32_MAX;
     clocks_reset(m);
     for (uint32_t i = 0; i < m->chip->cores; i++) core_reset(&m->core[i]);
 }
@@ -172,7 +174,7 @@ void machine_close(Machine *m)
 /* The three memories belong to the caller and outlive the machine. NULL: no such chip, or unicorn refused. */
 Machine *machine_open(const char *name, uint8_t *rom, uint8_t *flash, uint8_t *ram)
 {
-    static const Chip *const chips[] = {&chip_rp2040, &chip_rp2350, &chip_nrf52840};
+    static const Chip *const chips[] = {&chip_rp2040, &chip_rp2350, &chip_nrf52840, &chip_stm32l4r5};
     const Chip *chip = NULL;
     for (size_t i = 0; i < sizeof chips / sizeof *chips; i++)
         if (strcmp(chips[i]->name, name) == 0) chip = chips[i];

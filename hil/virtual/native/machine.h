@@ -205,6 +205,8 @@ struct Machine {
     uint64_t watchdog_end; /* in watchdog ticks; NEVER when off */
     uint32_t timer_high, timer_write_low, alarm[4], armed, alarm_raised;
     uint32_t rosc_state;
+    uint32_t timer_prescaler;  /* TIM2's, since its last update */
+    uint32_t flash_half, flash_half_at; /* the first word of a double word, see stm32_flash.c */
     uint32_t ssi_reply[16], ssi_count, ssi_command;
     Uart uart[UARTS];
     Network network;
@@ -221,7 +223,7 @@ struct Machine {
 enum {
     NOTE_FAULT = 1, NOTE_LOCKUP, NOTE_RESTART, NOTE_INTERRUPTS, NOTE_WFI, NOTE_CLOCK_STOPPED, NOTE_INTERPOLATOR,
     NOTE_OVERRUN, NOTE_TX_LOST, NOTE_NO_FRAME, NOTE_SPI, NOTE_W5500, NOTE_W5500_FULL,
-    NOTE_TX_BUSY, NOTE_FLASHER
+    NOTE_TX_BUSY, NOTE_FLASHER, NOTE_OVERSPEED
 };
 #define SHADOW 0x60000000u /* where unicorn finds flash while stores reach it; no address of any of the chips */
 
@@ -239,7 +241,8 @@ typedef void WriteRegister(const Access *at, uint32_t value);
 /* Blocks that other code asks for by name; the rest is PLAIN. */
 typedef enum {
     BLOCK_PLAIN, BLOCK_CLOCKS, BLOCK_XOSC, BLOCK_PLL_SYS, BLOCK_PLL_USB, BLOCK_WATCHDOG, BLOCK_TIMER, BLOCK_TICKS,
-    BLOCK_UART, BLOCK_UART1, BLOCK_PINS, BLOCK_PADS, BLOCK_SPI, BLOCK_FLASH
+    BLOCK_UART, BLOCK_UART1, BLOCK_PINS, BLOCK_PADS, BLOCK_SPI, BLOCK_FLASH,
+    BLOCK_POWER
 } BlockName;
 
 /* A block of registers in the address map, and what an access to it costs beyond a plain load or store. */
@@ -304,14 +307,19 @@ struct Chip {
     bool breakpoints_v2;    /* a comparator of the breakpoint unit has a whole address */
     uint32_t cpuid, vtor_mask;
 };
-extern const Chip chip_rp2040, chip_rp2350, chip_nrf52840;
+extern const Chip chip_rp2040, chip_rp2350, chip_nrf52840, chip_stm32l4r5;
+
+/* Bits of Machine.resets for blocks of the STM32L4R5 whose clock is off. */
+enum { STM32_PWR, STM32_TIM2, STM32_LPUART1, STM32_GPIOG };
 
 uint32_t storage_read(const Access *at);
 void storage_write(const Access *at, uint32_t value);
 ReadRegister clocks_read, resets_read, psm_read, xosc_read, rosc_read, pll_read, ssi_read, pl011_read, pl011_1_read,
-    nrf_clock_read, nrf_timer_read, nrf_uart_read, nvmc_read, uicr_read, spi_read, timer_read, watchdog_read, ticks_read, sio_read, ppb_read, dwt_read;
+    nrf_clock_read, nrf_timer_read, nrf_uart_read, nvmc_read, uicr_read, stm32_rcc_read,
+    stm32_pwr_read, stm32_tim_read, stm32_flash_read, stm32_uart_read, spi_read, timer_read, watchdog_read, ticks_read, sio_read, ppb_read, dwt_read;
 WriteRegister clocks_write, resets_write, psm_write, xosc_write, pll_write, ssi_write, pl011_write, pl011_1_write,
-    nrf_clock_write, nrf_timer_write, nrf_uart_write, nvmc_write, uicr_write, spi_write, timer_write, watchdog_write, ticks_write, sio_write, ppb_write, dwt_write, flasher_write, read_only;
+    nrf_clock_write, nrf_timer_write, nrf_uart_write, nvmc_write, uicr_write, stm32_rcc_write, stm32_pwr_write,
+    stm32_tim_write, stm32_flash_write, stm32_uart_write, stm32_gpio_write, spi_write, timer_write, watchdog_write, ticks_write, sio_write, ppb_write, dwt_write, flasher_write, read_only;
 
 uc_err bus_map(Machine *m, Core *core);
 uc_err flash_map(Machine *m, Core *core);
@@ -367,12 +375,13 @@ void exception_reset(Core *core);
 void exception_take(Core *core, uc_err error);
 uint32_t exception_number(Core *core);
 
-RatesOf rp2_rates, nrf_rates;
-extern const StoredFlash flash_nvmc;
+RatesOf rp2_rates, nrf_rates, stm32_rates;
+extern const StoredFlash flash_nvmc, flash_stm32;
 void clocks_reset(Machine *m);
 void clocks_update(Machine *m, uint64_t cycle);
 
-extern const UartKind uart_pl011, uart_nrf;
+extern const UartKind uart_pl011, uart_nrf, uart_stm32;
+void uart_stm32_follow(Machine *m, uint64_t cycle);
 void uart_reset(Machine *m, uint32_t index);
 void uart_rate(Machine *m);
 void uart_look(Machine *m, Uart *uart, uint64_t cycle); /* everything that has happened to it up to `cycle` */
