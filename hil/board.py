@@ -98,6 +98,14 @@ class Identity:
 
 
 @dataclass(frozen=True)
+class Loader:
+    """Code of ours that programs the flash for a debugger which has none: firmware/loader/SOURCE.c; `sector`: bytes."""
+
+    source: str
+    sector: int
+
+
+@dataclass(frozen=True)
 class Board:
     """A kind of hardware. Every value is checked on load; see the comments in `boards/rp2040.toml`."""
 
@@ -128,6 +136,8 @@ class Board:
     identity: Identity | None = None
     flash_buffers: Region | None = None
     """RAM for a debugger's flash algorithm to be given data in, a page at a time, where its own is small."""
+    loader: Loader | None = None
+    """What programs its flash for a debugger that cannot itself."""
     default_wire: str | None = None
     """What its nodes are wired with where nobody says; None exactly if it has no network port."""
 
@@ -238,7 +248,7 @@ def parse(file: Path, text: str) -> Board:
         top.fail("memory.stack.per_core", f"{cores} stacks of {per_core} bytes do not fit in {stack.bytes}")
     uf2 = top.table("uf2", optional=True)
     costs, step_cost, run_cost = _costs(top.need("cost"))
-    flash_tools, identity, flash_buffers = _flash(top.table("flash", optional=True))
+    flash_tools, identity, flash_buffers, loader = _flash(top.table("flash", optional=True))
     network, default_wire = _network(top.table("network", optional=True))
     board = Board(
         name=name,
@@ -263,6 +273,7 @@ def parse(file: Path, text: str) -> Board:
         flash_tools=flash_tools,
         identity=identity,
         flash_buffers=flash_buffers,
+        loader=loader,
         default_wire=default_wire,
     )
     for table in (cpu, console, uf2, top):
@@ -311,9 +322,9 @@ def _build(table: _Table) -> dict[str, tuple[str, ...]]:
 _FLASH_TOOLS = ("pyocd", "esptool", "uf2")
 
 
-def _flash(table: _Table | None) -> tuple[dict[str, str], Identity | None, Region | None]:
+def _flash(table: _Table | None) -> tuple[dict[str, str], Identity | None, Region | None, Loader | None]:
     if table is None:
-        return {}, None, None
+        return {}, None, None, None
     tools = {key: table.string(key) for key in table.values if key in _FLASH_TOOLS}
     if not tools:
         table.fail("pyocd", f"no tool ({', '.join(_FLASH_TOOLS)})")
@@ -328,8 +339,13 @@ def _flash(table: _Table | None) -> tuple[dict[str, str], Identity | None, Regio
     if space is not None:
         buffers = _span(space, 256)
         space.done()
+    code = table.table("loader", optional=True)
+    loader = None
+    if code is not None:
+        loader = Loader(code.string("source"), code.integer("sector", 256, 1 << 20))
+        code.done()
     table.done()
-    return tools, identity, buffers
+    return tools, identity, buffers, loader
 
 
 def _network(table: _Table | None) -> tuple[dict[str, NetworkPort], str | None]:

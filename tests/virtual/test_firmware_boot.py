@@ -27,7 +27,7 @@ SIZE = 3000
 TABLE = bytes((i * 7 + 3) & 255 for i in range(256))
 STEPS = 4
 needs = {"gcc": pytest.mark.skipif(shutil.which("arm-none-eabi-gcc") is None, reason="arm-none-eabi-gcc is missing")}
-BOARDS = ("rp2040", "rp2350", "nrf52840dk")
+BOARDS = ("rp2040", "rp2350", "nrf52840dk", "nucleo-l4r5zi")
 EACH = [
     pytest.param((board, name), marks=needs.get(name, ()), id=f"{board}-{name}")
     for board in BOARDS

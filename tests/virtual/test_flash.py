@@ -19,7 +19,7 @@ from hil.bench.virtual import VirtualStation
 from hil.deployment import Deployment
 from hil.dut import connected
 from hil.errors import FlashFailed, UsageError
-from hil.flash import pyocd_child
+from hil.flash import loader, pyocd_child
 from hil.flash.pyocd import PyOcd
 from hil.flash.uf2 import Uf2
 from hil.image import uf2
@@ -28,7 +28,7 @@ from hil.model import inputs as input_sets
 from hil.paths import ZOO
 from tests.support import cmsis_dap
 
-KINDS = ("rp2040", "rp2350", "nrf52840dk")
+KINDS = ("rp2040", "rp2350", "nrf52840dk", "nucleo-l4r5zi")
 PICOS = ("rp2040", "rp2350")
 BYTES = 300 * 1024
 
@@ -115,7 +115,10 @@ def test_a_running_board_is_flashed_anew(erased: tuple[str, hil.virtual.VirtualB
         computes(deployment, board)
 
 
-@pytest.mark.parametrize(("kind", "other"), [("rp2040", "rp2350"), ("rp2350", "nrf52840dk"), ("nrf52840dk", "rp2040")])
+@pytest.mark.parametrize(
+    ("kind", "other"),
+    [("rp2040", "rp2350"), ("rp2350", "nrf52840dk"), ("nrf52840dk", "nucleo-l4r5zi"), ("nucleo-l4r5zi", "rp2040")],
+)
 def test_another_kind_of_board_is_not_flashed(kind: str, other: str) -> None:
     deployment = deployed(kind, "op_tiny")
     with hil.virtual.start(other) as board, pytest.raises(FlashFailed) as caught:
@@ -290,6 +293,7 @@ def test_pyocds_driver_of_cmsis_dap_flashes_too(kind: str, monkeypatch: pytest.M
                 "address": deployment.board.flash.address,
                 "buffers": None,
                 "identity": vars(identity),
+                "loader": loader.described(deployment.board),
             }
         )
         firmware.close()
