@@ -74,6 +74,11 @@ def load(register: int, value: int) -> list[int]:
     return halves
 
 
+def store(address: int, value: int) -> list[int]:
+    """str r1, [r0]."""
+    return [*load(0, address), *load(1, value), 0x6001]
+
+
 def compiled(name: str, *more: str | Path, inputs: Path | None = None) -> Elf:
     """Program NAME.c, linked; `more`: further flags and sources, which are or depend on files below `inputs`."""
     compiler = zig()

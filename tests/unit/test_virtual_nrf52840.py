@@ -10,7 +10,7 @@ from hil.virtual.chip import chips, debug
 from hil.virtual.chip.board import Microcontroller
 from hil.virtual.chip.native import RAN_DEAD, RAN_IDLE, RAN_TO_LIMIT
 from hil.virtual.swd import AP, READ, Wire
-from tests.support.virtual_programs import load
+from tests.support.virtual_programs import load, store
 
 CHIP = chips.find("nrf52840")
 RESULT, CODE, HANDLER, PAGE = 0x2003_0000, 0x400, 0x1000, 0x1_0000
@@ -43,11 +43,6 @@ def word(board: Microcontroller, address: int) -> int:
     value = board.debug_read(0, address)
     assert value is not None
     return value
-
-
-def store(address: int, value: int) -> list[int]:
-    """str r1, [r0]."""
-    return [*load(0, address), *load(1, value), 0x6001]
 
 
 @pytest.fixture

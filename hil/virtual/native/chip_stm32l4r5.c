@@ -20,7 +20,6 @@ static const ResetValue values[] = {
     {0x40007000u, 0x200, 1, 4}, {0x40007080u, 0x100, 1, 4},            /* range 1, without boost */
     {0x40021000u, 0x61, 1, 4}, {0x4002100cu, 0x1000, 1, 4},            /* MSI, 4 MHz */
     {0x40022000u, 0x600, 1, 4}, {0x40022014u, 0xc0000000u, 1, 4},      /* caches on; locked */
-    {0x40022020u, 0xffeff8aau, 1, 4},                                  /* two banks */
     {0x48001800u, UINT32_MAX, 1, 4},                                   /* all pins analogue */
     {0xe0042000u, 0x10016470u, 1, 4},                                  /* IDCODE: STM32L4R and L4S (57.6.1) */
 };
