@@ -87,11 +87,9 @@ def test_what_supply_or_flash_cannot_bear_is_told(wrong: dict[str, int]) -> None
 
 
 def test_a_pll_out_of_its_range_gives_no_clock() -> None:
-    board = Microcontroller(
-        CHIP, image([*store(RCC + 0x0C, 1 | 90 << 8 | 1 << 24), *store(RCC, 0x61 | 1 << 24), FOREVER])
-    )
-    assert board.run(1 << 24) == RAN_IDLE
-    assert word(board, RCC) & 1 << 25 == 0
+    for times, ready in ((86, 1 << 25), (87, 0)):
+        board = ran([*store(RCC + 0x0C, 1 | times << 8 | 1 << 24), *store(RCC, 0x61 | 1 << 24)])
+        assert word(board, RCC) & 1 << 25 == ready
 
 
 def test_the_watch_crystal_swings_after_two_seconds() -> None:
@@ -157,11 +155,8 @@ def test_a_page_of_either_bank_is_erased(bank: int) -> None:
 POWER = [*store(RCC + 0x58, 1 << 28), *store(PWR + 4, 1 << 9)]
 CLOCKS = [*store(RCC + 0x4C, 1 << 6), *store(RCC + 0x5C, 1)]
 PINS = [*store(GPIOG, 0xFFFE_BFFF & ~(1 << 14) | 1 << 15), *store(GPIOG + 0x20, 8 << 28), *store(GPIOG + 0x24, 8)]
-SENDER = [
-    *store(LPUART + 0x0C, 256 * 4_000_000 // 115_200),
-    *store(LPUART, 1 << 3 | 1 << 2 | 1),
-    *store(LPUART + 0x28, 0x41),
-]
+ON = [*store(LPUART + 0x0C, 256 * 4_000_000 // 115_200), *store(LPUART, 1 << 3 | 1 << 2 | 1)]
+SENDER = [*ON, *store(LPUART + 0x28, 0x41)]
 
 
 def test_it_sends_and_a_character_takes_its_time() -> None:

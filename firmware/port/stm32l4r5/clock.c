@@ -3,6 +3,15 @@
 #include "registers.h"
 #include "stm32l4r5.h"
 
+bool stm32l4r5_follows_crystal;
+
+int32_t stm32l4r5_follow_crystal(void)
+{
+    *reg(RCC_CR) |= RCC_CR_MSI_BY_LSE;
+    stm32l4r5_follows_crystal = true;
+    return -1;
+}
+
 void stm32l4r5_start_clock_counters(void)
 {
     *reg(TIM2_PSC) = HIL_CLOCK_HZ / 1000000u - 1u;

@@ -26,7 +26,8 @@ void stm32l4r5_start_console(void)
 int32_t hil_port_getc(void)
 {
     if ((*reg(LPUART1_ISR) & LPUART_RECEIVED) == 0u) {
-        return -1;
+        const bool swings = !stm32l4r5_follows_crystal && (*reg(RCC_BDCR) & RCC_BDCR_LSE_READY) != 0u;
+        return swings ? stm32l4r5_follow_crystal() : -1; /* a jump: a round of waiting stores nothing, not even on the stack */
     }
     /* A framing error or an overrun is left in ISR, where it stops nothing: the frame's CRC finds what it did. */
     return (int32_t)(*reg(LPUART1_RDR) & 0xffu);

@@ -13,22 +13,6 @@ int main(void);
 _Static_assert(HIL_CLOCK_HZ == 120000000 || HIL_CLOCK_HZ == 60000000, "these dividers make 120 MHz or half of it");
 #define WAIT_STATES 5u /* one for each 20 MHz (section 3.3.3) */
 
-enum { LSE_ROUNDS = 3000000 };
-
-/* MSI alone is off by a percent. The board's crystal of 32768 Hz keeps it right (section 6.2.3) once it swings, which takes
- * it 2 s after power-on; on a board without one start-up takes some seconds more, and time is as good as MSI. */
-static void keep_msi_right(void)
-{
-    *reg(PWR_CR1) |= PWR_CR1_BACKUP_OPEN;
-    *reg(RCC_BDCR) |= RCC_BDCR_LSE_ON;
-    for (uint32_t left = LSE_ROUNDS; left > 0u; left--) {
-        if ((*reg(RCC_BDCR) & RCC_BDCR_LSE_READY) != 0u) {
-            *reg(RCC_CR) |= RCC_CR_MSI_BY_LSE;
-            return;
-        }
-    }
-}
-
 /* A clock that was switched on just now reaches its block two cycles later: reading the register back takes that long. */
 static void switch_on(uint32_t address, uint32_t bits)
 {
@@ -50,7 +34,8 @@ static void start_clocks(void)
     while ((*reg(RCC_CR) & RCC_CR_PLL_READY) != 0u) {
     }
     switch_on(RCC_APB1ENR1, RCC_APB1ENR1_PWR);
-    keep_msi_right();
+    *reg(PWR_CR1) |= PWR_CR1_BACKUP_OPEN;
+    *reg(RCC_BDCR) |= RCC_BDCR_LSE_ON; /* the crystal; stm32l4r5_follow_crystal does the rest */
 
     *reg(PWR_CR5) &= ~(uint32_t)PWR_CR5_NO_BOOST; /* above 80 MHz (section 5.1.8) */
     *reg(FLASH_ACR) = FLASH_PREFETCH_AND_CACHES | WAIT_STATES;
