@@ -342,7 +342,10 @@ def _flash(table: _Table | None) -> tuple[dict[str, str], Identity | None, Regio
     code = table.table("loader", optional=True)
     loader = None
     if code is not None:
-        loader = Loader(code.string("source"), code.integer("sector", 256, 1 << 20))
+        source = code.string("source")
+        if not source.isidentifier():
+            code.fail("source", f"{source!r} does not name a file of firmware/loader, without its ending")
+        loader = Loader(source, code.integer("sector", 256, 1 << 16))
         code.done()
     table.done()
     return tools, identity, buffers, loader

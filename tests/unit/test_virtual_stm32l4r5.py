@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
 
 import pytest
 
 from hil import board as boards
+from hil.errors import ToolMissing
 from hil.flash import loader
 from hil.virtual.chip import chips
 from hil.virtual.chip.board import Microcontroller
@@ -174,6 +176,13 @@ def test_without_supply_or_pins_nothing_leaves_it(missing: str) -> None:
 
 
 # ---- our loader -------------------------------------------------------------------------------------------------
+
+
+def test_a_board_without_a_loader_needs_none_and_one_that_is_not_there_is_named() -> None:
+    assert loader.described(boards.load("nrf52840dk")) is None
+    missing = replace(boards.load("nucleo-l4r5zi"), loader=boards.Loader("nothing", 4096))
+    with pytest.raises(ToolMissing, match=r"no loader nothing\.c for nucleo-l4r5zi"):
+        loader.described(missing)
 
 
 class Loader:

@@ -9,7 +9,7 @@ static const BlockInfo blocks[] = {
     {0x40008000u, stm32_uart_read, stm32_uart_write, 0, 0, false, STM32_LPUART1, BLOCK_UART},
     {0x40021000u, stm32_rcc_read, stm32_rcc_write, 0, 0, false, -1, BLOCK_CLOCKS},
     {0x40022000u, stm32_flash_read, stm32_flash_write, 0, 0, false, -1, BLOCK_FLASH},
-    {0x48001800u, storage_read, stm32_gpio_write, 0, 0, false, STM32_GPIOG, BLOCK_PADS},
+    {0x48001800u, storage_read, stm32_gpio_write, 0, 0, false, STM32_GPIOG, BLOCK_GPIO},
     {0xe0001000u, dwt_read, dwt_write, 0, 0, false, -1, BLOCK_PLAIN},
     {0xe000e000u, ppb_read, ppb_write, 0, 0, false, -1, BLOCK_PLAIN},       /* SysTick, NVIC, SCB, DCB */
     {0xe0042000u, storage_read, storage_write, 0, 0, false, -1, BLOCK_PLAIN}, /* DBGMCU */
@@ -43,7 +43,6 @@ const Chip chip_stm32l4r5 = {
     .uart = &uart_stm32,
     .stored_flash = &flash_stm32,
     .resets_all = 1u << STM32_PWR | 1u << STM32_TIM2 | 1u << STM32_LPUART1 | 1u << STM32_GPIOG,
-    .divider_bits = 16,
     .fault_status = true,
     .cpuid = 0x410fc241u,
     .vtor_mask = 0xffffff80u,

@@ -242,7 +242,7 @@ typedef void WriteRegister(const Access *at, uint32_t value);
 typedef enum {
     BLOCK_PLAIN, BLOCK_CLOCKS, BLOCK_XOSC, BLOCK_PLL_SYS, BLOCK_PLL_USB, BLOCK_WATCHDOG, BLOCK_TIMER, BLOCK_TICKS,
     BLOCK_UART, BLOCK_UART1, BLOCK_PINS, BLOCK_PADS, BLOCK_SPI, BLOCK_FLASH,
-    BLOCK_POWER
+    BLOCK_POWER, BLOCK_GPIO
 } BlockName;
 
 /* A block of registers in the address map, and what an access to it costs beyond a plain load or store. */

@@ -35,7 +35,7 @@ static bool is_led(const uint32_t *pins, uint32_t pin)
 void uart_stm32_follow(Machine *m, uint64_t cycle)
 {
     Uart *uart = &m->uart[0];
-    const uint32_t control = bus_bank(m, BLOCK_UART)[CR1 / 4], *pins = bus_bank(m, BLOCK_PADS);
+    const uint32_t control = bus_bank(m, BLOCK_UART)[CR1 / 4], *pins = bus_bank(m, BLOCK_GPIO);
     bool supplied = (bus_bank(m, BLOCK_POWER)[4 / 4] >> 9 & 1u) != 0; /* PWR_CR2.IOSV (5.1.5) */
     uart_look(m, uart, cycle);
     uart->sends = supplied && (control & (UE | TE)) == (UE | TE) && is_led(pins, 7);
