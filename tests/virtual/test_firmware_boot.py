@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,11 +29,15 @@ TABLE = bytes((i * 7 + 3) & 255 for i in range(256))
 STEPS = 4
 needs = {"gcc": pytest.mark.skipif(shutil.which("arm-none-eabi-gcc") is None, reason="arm-none-eabi-gcc is missing")}
 BOARDS = ("rp2040", "rp2350", "nrf52840dk", "nucleo-l4r5zi")
-EACH = [
-    pytest.param((board, name), marks=needs.get(name, ()), id=f"{board}-{name}")
-    for board in BOARDS
-    for name in TOOLCHAINS
-]
+
+
+def each(kinds: tuple[str, ...]) -> list[Any]:
+    """Every one of these boards with every toolchain."""
+    return [
+        pytest.param((board, name), marks=needs.get(name, ()), id=f"{board}-{name}")
+        for board in kinds
+        for name in TOOLCHAINS
+    ]
 
 
 def lookups() -> Program:
@@ -50,7 +55,7 @@ def looked_up(data: bytes, times: int) -> bytes:
     return data
 
 
-@pytest.fixture(scope="module", params=EACH)
+@pytest.fixture(scope="module", params=each(BOARDS))
 def image(request: pytest.FixtureRequest) -> Image:
     board, toolchain = request.param
     return build(boards.load(board), lookups().data, toolchain=toolchain)

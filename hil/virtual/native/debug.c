@@ -106,8 +106,8 @@ static void control_write(Core *core, uint32_t value)
 static uint32_t control_read(Core *core)
 {
     uint32_t value = (core->debug.control & C_BITS) | S_REGRDY | S_RETIRE;
-    if (core->debug.halted) value |= S_HALT; /* which ends a lockup (ARMv7-M ARM, B1.5.15) */
-    else if (core->state == CORE_LOCKED) value |= S_LOCKUP;
+    if (core->debug.halted) value |= S_HALT;
+    else if (core->state == CORE_LOCKED) value |= S_LOCKUP; /* of a core that runs: debug state ends lockup */
     if (core->state == CORE_WAITS_EVENT || core->state == CORE_WAITS_INTERRUPT) value |= S_SLEEP;
     if (core->debug.was_reset) value |= S_RESET;
     core->debug.was_reset = false;
