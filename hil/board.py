@@ -136,6 +136,8 @@ class Board:
     identity: Identity | None = None
     flash_buffers: Region | None = None
     """RAM for a debugger's flash algorithm to be given data in, a page at a time, where its own is small."""
+    divisions: int = 2
+    """What start-up divides the clock by, at most: most ports have dividers for the full clock and for half of it."""
     loader: Loader | None = None
     """What programs its flash for a debugger that cannot itself."""
     default_wire: str | None = None
@@ -259,6 +261,7 @@ def parse(file: Path, text: str) -> Board:
         cores=cores,
         clock_hz=cpu.integer("clock_hz", 1_000, 10_000_000_000),
         counts=cpu.one_of("counts", _COUNTERS),
+        divisions=cpu.integer("divisions", 1, 2) if "divisions" in cpu.values else 2,
         flash=flash,
         ram=ram,
         stack=stack,
@@ -455,15 +458,14 @@ def _limited(board: Board, name: str, limit: str) -> Board:
             raise UsageError(f"board {name!r}: {board.name} has {board.ram.bytes // 1024}K of RAM to take from")
         return replace(board, ram=replace(board.ram, bytes=ram))
     clock = round(float(found[1]) * 1_000_000) or 1
-    if board.clock_hz % clock or not 1 <= board.clock_hz // clock <= _SLOWEST:
-        raise UsageError(
-            f"board {name!r}: its clock of {board.clock_hz / 1e6:g} MHz is divided by a whole number up to {_SLOWEST}"
+    if board.clock_hz % clock or not 1 <= board.clock_hz // clock <= board.divisions:
+        by = (
+            f"is divided by a whole number up to {board.divisions}" if board.divisions > 1 else "is the only one it has"
         )
+        raise UsageError(f"board {name!r}: its clock of {board.clock_hz / 1e6:g} MHz {by}")
     return replace(board, clock_hz=clock)
 
 
-_SLOWEST = 2
-"""What start-up code divides the clock by, at most: the ports have dividers for the full clock and for half of it."""
 _LONGEST_NAME = 31
 """What a device can tell of its name."""
 

@@ -298,3 +298,6 @@ def test_a_name_can_end_with_what_a_board_has_less_of() -> None:
     for name in ("rp2040:", "rp2040:63MHz", "rp2040:1MHz", "rp2040:0MHz", "rp2040:300K", "rp2040:0K", "rp2040:64k"):
         with pytest.raises(UsageError):
             board.load(name)
+    with pytest.raises(UsageError, match="its clock of 64 MHz is the only one it has"):
+        board.load("nrf52840dk:32MHz")
+    assert board.load("nrf52840dk:64MHz").clock_hz == 64_000_000
