@@ -13,7 +13,7 @@ from hil.errors import BoardFileError, UsageError
 from hil.paths import BOARDS
 from hil.wire import PORTS, Wire, wire
 
-_ISAS = ("thumb-v6m", "thumb-v8m", "rv32imac", "rv32imc", "host")
+_ISAS = ("thumb-v6m", "thumb-v7em", "thumb-v8m", "rv32imac", "rv32imc", "host")
 _RUNNERS = ("unicorn", "esp", "qemu", "process")
 _CLOCKS = ("own", "shared", "host")
 _TOOLCHAINS = ("zig", "gcc", "asan", "tsan")
@@ -98,6 +98,14 @@ class Identity:
 
 
 @dataclass(frozen=True)
+class Loader:
+    """Code of ours that programs the flash for a debugger which has none: firmware/loader/SOURCE.c; `sector`: bytes."""
+
+    source: str
+    sector: int
+
+
+@dataclass(frozen=True)
 class Board:
     """A kind of hardware. Every value is checked on load; see the comments in `boards/rp2040.toml`."""
 
@@ -128,6 +136,10 @@ class Board:
     identity: Identity | None = None
     flash_buffers: Region | None = None
     """RAM for a debugger's flash algorithm to be given data in, a page at a time, where its own is small."""
+    divisions: int = 2
+    """What start-up divides the clock by, at most: most ports have dividers for the full clock and for half of it."""
+    loader: Loader | None = None
+    """What programs its flash for a debugger that cannot itself."""
     default_wire: str | None = None
     """What its nodes are wired with where nobody says; None exactly if it has no network port."""
 
@@ -238,7 +250,7 @@ def parse(file: Path, text: str) -> Board:
         top.fail("memory.stack.per_core", f"{cores} stacks of {per_core} bytes do not fit in {stack.bytes}")
     uf2 = top.table("uf2", optional=True)
     costs, step_cost, run_cost = _costs(top.need("cost"))
-    flash_tools, identity, flash_buffers = _flash(top.table("flash", optional=True))
+    flash_tools, identity, flash_buffers, loader = _flash(top.table("flash", optional=True))
     network, default_wire = _network(top.table("network", optional=True))
     board = Board(
         name=name,
@@ -249,6 +261,7 @@ def parse(file: Path, text: str) -> Board:
         cores=cores,
         clock_hz=cpu.integer("clock_hz", 1_000, 10_000_000_000),
         counts=cpu.one_of("counts", _COUNTERS),
+        divisions=cpu.integer("divisions", 1, 2) if "divisions" in cpu.values else 2,
         flash=flash,
         ram=ram,
         stack=stack,
@@ -263,6 +276,7 @@ def parse(file: Path, text: str) -> Board:
         flash_tools=flash_tools,
         identity=identity,
         flash_buffers=flash_buffers,
+        loader=loader,
         default_wire=default_wire,
     )
     for table in (cpu, console, uf2, top):
@@ -311,9 +325,9 @@ def _build(table: _Table) -> dict[str, tuple[str, ...]]:
 _FLASH_TOOLS = ("pyocd", "esptool", "uf2")
 
 
-def _flash(table: _Table | None) -> tuple[dict[str, str], Identity | None, Region | None]:
+def _flash(table: _Table | None) -> tuple[dict[str, str], Identity | None, Region | None, Loader | None]:
     if table is None:
-        return {}, None, None
+        return {}, None, None, None
     tools = {key: table.string(key) for key in table.values if key in _FLASH_TOOLS}
     if not tools:
         table.fail("pyocd", f"no tool ({', '.join(_FLASH_TOOLS)})")
@@ -328,8 +342,16 @@ def _flash(table: _Table | None) -> tuple[dict[str, str], Identity | None, Regio
     if space is not None:
         buffers = _span(space, 256)
         space.done()
+    code = table.table("loader", optional=True)
+    loader = None
+    if code is not None:
+        source = code.string("source")
+        if not source.isidentifier():
+            code.fail("source", f"{source!r} does not name a file of firmware/loader, without its ending")
+        loader = Loader(source, code.integer("sector", 256, 1 << 16))
+        code.done()
     table.done()
-    return tools, identity, buffers
+    return tools, identity, buffers, loader
 
 
 def _network(table: _Table | None) -> tuple[dict[str, NetworkPort], str | None]:
@@ -436,15 +458,14 @@ def _limited(board: Board, name: str, limit: str) -> Board:
             raise UsageError(f"board {name!r}: {board.name} has {board.ram.bytes // 1024}K of RAM to take from")
         return replace(board, ram=replace(board.ram, bytes=ram))
     clock = round(float(found[1]) * 1_000_000) or 1
-    if board.clock_hz % clock or not 1 <= board.clock_hz // clock <= _SLOWEST:
-        raise UsageError(
-            f"board {name!r}: its clock of {board.clock_hz / 1e6:g} MHz is divided by a whole number up to {_SLOWEST}"
+    if board.clock_hz % clock or not 1 <= board.clock_hz // clock <= board.divisions:
+        by = (
+            f"is divided by a whole number up to {board.divisions}" if board.divisions > 1 else "is the only one it has"
         )
+        raise UsageError(f"board {name!r}: its clock of {board.clock_hz / 1e6:g} MHz {by}")
     return replace(board, clock_hz=clock)
 
 
-_SLOWEST = 2
-"""What start-up code divides the clock by, at most: the ports have dividers for the full clock and for half of it."""
 _LONGEST_NAME = 31
 """What a device can tell of its name."""
 

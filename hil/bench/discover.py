@@ -4,28 +4,36 @@ from __future__ import annotations
 
 import importlib.util
 import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from hil import board as boards
 from hil.bench.lab import LabBoard
 from hil.bench.ports import UsbPort, usb_ports
 from hil.bench.state import State
-from hil.errors import HilError
+from hil.errors import BoardMissing, HilError
 from hil.link import Link
 
 _ASK = 0.3
 _TRIES = 2
 _LARGEST_INFO = 4096
 _MOUNTS = Path("/proc/mounts")
-# USB ids of what carries a board's console. From the USB ID repository of Raspberry Pi (usb-pid), and from the data
-# sheets of CP2102N and CH343. None of them says which board is behind it: only the board itself does.
+# USB ids of what carries a board's console. From the USB ID repository of Raspberry Pi (usb-pid), from the data sheets
+# of CP2102N and CH343, and from OpenOCD's udev rules (J-Link, ST-LINK). None of them says which board is behind it:
+# only the board itself does.
 CONSOLES = {
     (0x2E8A, 0x000C): "Raspberry Pi Debug Probe",
     (0x2E8A, 0x0004): "Picoprobe",
     (0x0D28, 0x0204): "DAPLink",
     (0x10C4, 0xEA60): "CP210x serial bridge",
     (0x1A86, 0x55D3): "CH343 serial bridge",
+    (0x1366, 0x0105): "J-Link",
+    (0x1366, 0x1015): "J-Link",
+    (0x1366, 0x1051): "J-Link",
+    (0x0483, 0x374B): "ST-LINK/V2-1",
+    (0x0483, 0x3752): "ST-LINK/V2-1",
     (0x0403, 0x6001): "FT232 serial bridge",
     (0x0403, 0x6015): "FT230X serial bridge",
 }
@@ -48,12 +56,24 @@ def consoles(ports: Sequence[UsbPort] | None = None) -> tuple[UsbPort, ...]:
 
 
 def ask(port: UsbPort) -> str | None:
-    """The board kind that answers at a port, or None: its flash may be empty, or the port somebody else's."""
-    try:
-        with Link.open(port.device, timeout=_ASK, tries=_TRIES) as link:
-            return link.hello().board
-    except HilError:
-        return None
+    """The board kind that answers at a port, at whichever rate, or None: its flash may be empty, or the port somebody
+    else's."""
+    for baud in _rates():
+        try:
+            with Link.open(port.device, baud, timeout=_ASK, tries=_TRIES) as link:
+                return link.hello().board
+        except BoardMissing:
+            return None  # it cannot be opened, at no rate
+        except HilError:
+            continue
+    return None
+
+
+def _rates() -> tuple[int, ...]:
+    """The rates of boards' consoles, that of most boards first."""
+    known = (boards.load(name) for name in boards.names())
+    count = Counter(board.baud for board in known if not board.hosted)
+    return tuple(baud for baud, _ in count.most_common())
 
 
 def as_board(port: UsbPort, kind: str, baud: int, among: Sequence[UsbPort] = ()) -> LabBoard:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from hil.board import Board
 from hil.errors import FlashFailed, ToolMissing
-from hil.flash import Flashed, Say
+from hil.flash import Flashed, Say, loader
 from hil.flash.log import log_file
 from hil.flash.warm import warm
 
@@ -57,6 +57,7 @@ class PyOcd:
             "address": board.flash.address,
             "buffers": vars(board.flash_buffers) if board.flash_buffers else None,
             "identity": vars(board.identity) if board.identity else None,
+            "loader": loader.described(board),
         }
         limit = self._limit or 30 + image.flash / 10_000
         began = time.monotonic()

@@ -19,6 +19,7 @@ from pyocd.core.helpers import ConnectHelper
 from pyocd.core.session import Session
 from pyocd.probe import aggregator
 
+from hil.flash import pyocd_loader
 from hil.virtual.pyocd_probe import NAME, VirtualProbe
 
 _STEP = 0.02
@@ -144,6 +145,8 @@ def attempt(request: dict[str, Any], tell: Tell = _nobody) -> dict[str, int]:
     session = Session(_probe(request["probe"]), options={**_OPTIONS, "target_override": request["target"]})
     if request["buffers"] is not None:
         _widen(session.target.memory_map, request["address"], **request["buffers"])
+    if (loader := request.get("loader")) is not None:
+        pyocd_loader.install(session.target.memory_map, **loader)
     with session:
         return _flash(session, request, tell)
 

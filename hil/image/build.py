@@ -91,8 +91,10 @@ class _Build:
     def sources(self) -> tuple[Path, ...]:
         port = FIRMWARE / "port" / self.board.port
         found = [*FIRMWARE.glob("engine/**/*.c"), *FIRMWARE.glob("link/*.c"), FIRMWARE / "main.c"]
-        found += [file for file in FIRMWARE.glob("port/*.c") if _SHARED_DRIVERS.get(file.name) in {None, self.network}]
-        found += [file for file in (*port.glob("*.c"), *port.glob("*.S")) if not file.name.startswith("net_")]
+        own = [file for file in (*port.glob("*.c"), *port.glob("*.S")) if not file.name.startswith("net_")]
+        taken = {file.name for file in own}  # a port's own file stands in for one that ports share
+        shared = (file for file in FIRMWARE.glob("port/*.c") if file.name not in taken)
+        found += [*own, *(file for file in shared if _SHARED_DRIVERS.get(file.name) in {None, self.network})]
         if self.network is not None:
             found += [*FIRMWARE.glob("net/*.c"), port / f"net_{self.network}.c"]
         return tuple(sorted(found))

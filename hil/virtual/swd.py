@@ -1,8 +1,9 @@
 """Serial Wire Debug as a chip answers it: debug port and access ports, transaction by transaction.
 
-Two kinds of debug port, as the two chips have: version 2 of ADIv5, several on one wire, of which TARGETSEL chooses one
-(one for each core); and version 3 of ADIv6, one, with access ports at addresses (one for each core). Sources: ARM IHI
-0031 (ADIv5.2) and IHI 0074 (ADIv6), chapters B2 and C2; the numbers of a chip are in `hil.virtual.chip.debug`.
+Three kinds of debug port, as the chips have: version 1 of ADIv5, alone on the wire, with access ports by number;
+version 2, several on one wire, of which TARGETSEL chooses one (one for each core); and version 3 of ADIv6, one, with
+access ports at addresses (one for each core). Sources: ARM IHI 0031 (ADIv5.2) and IHI 0074 (ADIv6), chapters B2 and C2;
+the numbers of a chip are in `hil.virtual.chip.debug`.
 
 Nothing here knows of sockets or of a probe; what is behind an access port is a `Bus`.
 """
@@ -43,11 +44,21 @@ class Bus(Protocol):
         """False where nobody answers."""
 
 
+class AccessPort(Protocol):
+    """What a debug port leads to: registers by offset."""
+
+    def read(self, register: int, count: int) -> list[int]:
+        """`count` times the register at that offset."""
+
+    def write(self, register: int, values: Sequence[int]) -> None:
+        """All `values` to the register at that offset, one after the other."""
+
+
 class MemoryPort:
     """A MEM-AP: control (CSW), address (TAR), data (DRW, and four banked words behind TAR)."""
 
-    def __init__(self, bus: Bus, idr: int, base: int) -> None:
-        self._bus, self._idr, self._base = bus, idr, base
+    def __init__(self, bus: Bus, idr: int, base: int, *, wrap: int = _WRAP) -> None:
+        self._bus, self._idr, self._base, self._wrap = bus, idr, base, wrap
         self._csw = 0x2300_0052
         self._tar = 0
 
@@ -74,11 +85,11 @@ class MemoryPort:
 
     def _advance(self, count: int) -> None:
         if self._csw & 0x30:
-            self._tar = self._tar & ~(_WRAP - 1) | (self._tar + count) & (_WRAP - 1)
+            self._tar = self._tar & ~(self._wrap - 1) | (self._tar + count) & (self._wrap - 1)
 
     def _whole(self, count: int) -> bool:
         """Whether `count` words in a row, up to the wrap at most, are wanted."""
-        return self._csw & 0x37 == 0x12 and not self._tar & 3 and self._tar % _WRAP + 4 * count <= _WRAP
+        return self._csw & 0x37 == 0x12 and not self._tar & 3 and self._tar % self._wrap + 4 * count <= self._wrap
 
     def _load(self, count: int) -> list[int]:
         if self._whole(count) and (data := self._bus.read(self._tar, 4 * count)) is not None:
@@ -164,6 +175,27 @@ class DebugPort:
     def reach(self, address: int, count: int, values: Sequence[int] | None) -> list[int]:
         """What `access` does when no error is sticky."""
         raise NotImplementedError
+
+
+class DebugPort1(DebugPort):
+    """SW-DPv1 with access ports by number, from 0."""
+
+    def __init__(self, idr: int, ports: Sequence[AccessPort]) -> None:
+        super().__init__(idr)
+        self._ports = ports
+
+    def bank(self, address: int, bank: int) -> int:
+        del bank  # there is one
+        return self._idr if address == 0 else 0
+
+    def reach(self, address: int, count: int, values: Sequence[int] | None) -> list[int]:
+        number, register = self.select >> 24, self.select & 0xF0 | address
+        if number >= len(self._ports):
+            return [0] * count if values is None else []
+        if values is None:
+            return self._ports[number].read(register, count)
+        self._ports[number].write(register, values)
+        return []
 
 
 class DebugPort2(DebugPort):

@@ -66,6 +66,19 @@ def assembled(code: Sequence[int], handlers: Mapping[int, Sequence[int]] | None 
     return bytes(image)
 
 
+def load(register: int, value: int) -> list[int]:
+    """MOVW and MOVT, which ARMv6-M lacks."""
+    halves = []
+    for opcode, part in ((0xF240, value & 0xFFFF), (0xF2C0, value >> 16)):
+        halves += [opcode | part >> 12 | (part >> 11 & 1) << 10, (part >> 8 & 7) << 12 | register << 8 | part & 0xFF]
+    return halves
+
+
+def store(address: int, value: int) -> list[int]:
+    """str r1, [r0]."""
+    return [*load(0, address), *load(1, value), 0x6001]
+
+
 def compiled(name: str, *more: str | Path, inputs: Path | None = None) -> Elf:
     """Program NAME.c, linked; `more`: further flags and sources, which are or depend on files below `inputs`."""
     compiler = zig()

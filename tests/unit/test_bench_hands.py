@@ -9,6 +9,7 @@ import time
 import tomllib
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -20,7 +21,7 @@ from hil.bench.ports import UsbPort
 from hil.bench.state import State
 from hil.bench.station import silent
 from hil.board import load
-from hil.errors import BoardMissing, FlashFailed, InfrastructureError, StateFailed, ToolMissing, UsageError
+from hil.errors import BoardMissing, FlashFailed, InfrastructureError, LinkTimeout, StateFailed, ToolMissing, UsageError
 from tests.support.fakes import deployed
 
 PROBE = UsbPort("/dev/ttyACM0", "E661", "1-1.2:1.1", 0x2E8A, 0x000C, "Debug Probe")
@@ -186,6 +187,51 @@ def test_a_board_that_says_what_it_is_is_used(monkeypatch: pytest.MonkeyPatch, t
     assert choose.bench_for(load("rp2350")).source == "hardware"
     assert choose.bench_for(load("rp2040")).source == "virtual"
     os.close(handle)
+
+
+@pytest.mark.parametrize(("answers_at", "kind"), [(921_600, "rp2040"), (115_200, "nucleo-l4r5zi"), (9_600, None)])
+def test_a_port_is_asked_at_every_rate_that_boards_have(
+    monkeypatch: pytest.MonkeyPatch, answers_at: int, kind: str | None
+) -> None:
+    tried: list[int] = []
+
+    class Asked:
+        def __init__(self, baud: int) -> None:
+            self.baud = baud
+
+        def __enter__(self) -> Asked:
+            return self
+
+        def __exit__(self, *error: object) -> None:
+            pass
+
+        def hello(self) -> object:
+            if self.baud != answers_at:
+                raise LinkTimeout("no valid answer")
+            return SimpleNamespace(board=kind)
+
+    def opened(device: str, baud: int, **how: object) -> Asked:
+        assert (device, set(how)) == (PROBE.device, {"timeout", "tries"})
+        tried.append(baud)
+        return Asked(baud)
+
+    monkeypatch.setattr(discover.Link, "open", opened)
+    assert discover.ask(PROBE) == kind
+    assert tried[0] == 921_600, "the rate of most boards"
+    assert len(tried) == len(set(tried))
+    assert set(tried) <= {921_600, 1_000_000, 115_200}
+
+
+def test_a_port_that_cannot_be_opened_is_not_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[int] = []
+
+    def refused(device: str, baud: int, **how: object) -> None:
+        tried.append(baud)
+        raise BoardMissing(f"{device}: permission denied")
+
+    monkeypatch.setattr(discover.Link, "open", refused)
+    assert discover.ask(PROBE) is None
+    assert len(tried) == 1
 
 
 def test_looking_costs_little_where_nothing_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

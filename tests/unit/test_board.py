@@ -171,6 +171,19 @@ def test_the_flash_table_may_be_left_out_but_not_be_empty() -> None:
     assert refused(changed(("flash",), {})) == "rp2040.toml: flash.pyocd: no tool (pyocd, esptool, uf2)"
 
 
+def test_a_loader_is_a_name_and_a_sector() -> None:
+    made = board.parse(FILE, text(changed(("flash", "loader"), {"source": "chip", "sector": 4096})))
+    assert made.loader == board.Loader("chip", 4096)
+    assert board.parse(FILE, text(RAW)).loader is None
+    for value, why in (
+        ({"source": "../chip", "sector": 4096}, "loader.source: '../chip' does not name a file"),
+        ({"source": "chip", "sector": 17}, "loader.sector: 17 is outside 256..65536"),
+        ({"source": "chip"}, "loader.sector: missing"),
+        ({"source": "chip", "sector": 4096, "bank": 1}, "loader.bank: unknown key"),
+    ):
+        assert refused(changed(("flash", "loader"), value)).startswith(f"rp2040.toml: flash.{why}")
+
+
 def wrongly_typed() -> Iterator[tuple[tuple[str, ...], Any]]:
     """Every key with a value of every type that it must not have."""
     for path in keys(RAW):
@@ -285,3 +298,6 @@ def test_a_name_can_end_with_what_a_board_has_less_of() -> None:
     for name in ("rp2040:", "rp2040:63MHz", "rp2040:1MHz", "rp2040:0MHz", "rp2040:300K", "rp2040:0K", "rp2040:64k"):
         with pytest.raises(UsageError):
             board.load(name)
+    with pytest.raises(UsageError, match="its clock of 64 MHz is the only one it has"):
+        board.load("nrf52840dk:32MHz")
+    assert board.load("nrf52840dk:64MHz").clock_hz == 64_000_000

@@ -9,6 +9,7 @@ import pytest
 from hil.virtual.chip import chips
 from hil.virtual.chip.board import Microcontroller
 from hil.virtual.chip.native import RAN_DEAD, RAN_IDLE
+from tests.support.virtual_programs import load
 
 CHIP = chips.find("rp2350")
 FLASH, RESULT, CODE = 0x1000_0000, 0x2003_0000, 0x1100
@@ -27,14 +28,6 @@ def image(
     for start, halfwords in ((CODE, code), (0x1800, handler or [FOREVER])):
         data[start : start + 2 * len(halfwords)] = struct.pack(f"<{len(halfwords)}H", *halfwords)
     return bytes(data)
-
-
-def load(register: int, value: int) -> list[int]:
-    """MOVW and MOVT."""
-    halves = []
-    for opcode, part in ((0xF240, value & 0xFFFF), (0xF2C0, value >> 16)):
-        halves += [opcode | part >> 12 | (part >> 11 & 1) << 10, (part >> 8 & 7) << 12 | register << 8 | part & 0xFF]
-    return halves
 
 
 def ran(flash: bytes, *, ends: int = RAN_IDLE) -> Microcontroller:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,12 +28,16 @@ SIZE = 3000
 TABLE = bytes((i * 7 + 3) & 255 for i in range(256))
 STEPS = 4
 needs = {"gcc": pytest.mark.skipif(shutil.which("arm-none-eabi-gcc") is None, reason="arm-none-eabi-gcc is missing")}
-BOARDS = ("rp2040", "rp2350")
-EACH = [
-    pytest.param((board, name), marks=needs.get(name, ()), id=f"{board}-{name}")
-    for board in BOARDS
-    for name in TOOLCHAINS
-]
+BOARDS = ("rp2040", "rp2350", "nrf52840dk", "nucleo-l4r5zi")
+
+
+def each(kinds: tuple[str, ...]) -> list[Any]:
+    """Every one of these boards with every toolchain."""
+    return [
+        pytest.param((board, name), marks=needs.get(name, ()), id=f"{board}-{name}")
+        for board in kinds
+        for name in TOOLCHAINS
+    ]
 
 
 def lookups() -> Program:
@@ -50,7 +55,7 @@ def looked_up(data: bytes, times: int) -> bytes:
     return data
 
 
-@pytest.fixture(scope="module", params=EACH)
+@pytest.fixture(scope="module", params=each(BOARDS))
 def image(request: pytest.FixtureRequest) -> Image:
     board, toolchain = request.param
     return build(boards.load(board), lookups().data, toolchain=toolchain)
@@ -70,7 +75,7 @@ def test_it_boots_and_says_who_it_is(image: Image) -> None:
             image.board,
             image.build_id,
             boards.load(image.board).clock_hz,
-            2,
+            boards.load(image.board).cores,
         )
         assert (hello.load_status, hello.steps, hello.program_bytes) == (0, STEPS, len(program.data))
         assert (hello.program_crc, hello.arena_needed) == (program.crc, 2 * SIZE)
@@ -117,8 +122,8 @@ def test_peak_ram_is_measured_and_below_the_bound(image: Image) -> None:
         assert max(m.arena_used for m in used) == 2 * SIZE
         assert used[0].static == image.static_ram
         kernels = ("conv", "depthwise", "pool", "softmax", "mean", "add", "mul", "copy", "quantise")
-        stack, idle = used[0].stacks
-        assert (idle.size, idle.used) == (4096, 0)
+        stack, *idle = used[0].stacks
+        assert [(other.size, other.used) for other in idle] == [(4096, 0)] * (boards.load(image.board).cores - 1)
         assert 0 < stack.used <= image.stack_bound().bytes
         assert stack.used <= image.stack_bound(f"hil_run_{name}" for name in kernels).bytes
 
@@ -139,7 +144,7 @@ def test_a_fault_is_reported_with_its_function_again_and_again(image: Image, tmp
     undefined = patched(image, tmp_path, "hil_run_lookup", 0xDE00)
     with running(undefined) as (_, link):
         link.hello()
-        with pytest.raises(DeviceFault, match=r"hard fault on core 0 in step 2 at pc 0x1\w+ \(hil_run_lookup\+0x0\)"):
+        with pytest.raises(DeviceFault, match=r"hard fault on core 0 in step 2 at pc 0x\w+ \(hil_run_lookup\+0x0\)"):
             link.run(2, 1)
         with pytest.raises(DeviceFault, match="hil_run_lookup"):
             link.hello()

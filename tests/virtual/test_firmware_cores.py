@@ -15,14 +15,14 @@ from hil.image.build import Image, build
 from hil.link import Link, RunState
 from hil.plan.program import Program
 from tests.support.teams import relay, relayed
-from tests.virtual.test_firmware_boot import EACH, patched
+from tests.virtual.test_firmware_boot import BOARDS, each, patched
 
 ROUNDS = 25
 SIZE = 64
 DATA = bytes(range(2 * SIZE))
 
 
-@pytest.fixture(scope="module", params=EACH)
+@pytest.fixture(scope="module", params=each(tuple(name for name in BOARDS if boards.load(name).cores == 2)))
 def kind(request: pytest.FixtureRequest) -> tuple[str, str]:
     """Board and toolchain."""
     board, toolchain = request.param

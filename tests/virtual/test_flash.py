@@ -23,7 +23,7 @@ from hil.bench.virtual import VirtualBench, VirtualStation, drop_boards, keeping
 from hil.deployment import Deployment
 from hil.dut import connected, started
 from hil.errors import FlashFailed, LinkLost, ToolMissing, UsageError
-from hil.flash import pyocd_child
+from hil.flash import loader, pyocd_child
 from hil.flash.pyocd import PyOcd
 from hil.flash.uf2 import Uf2
 from hil.image import uf2
@@ -33,7 +33,8 @@ from hil.paths import ZOO
 from hil.record import Profile, cluster_record, profile_record
 from tests.support import cmsis_dap
 
-KINDS = ("rp2040", "rp2350")
+KINDS = ("rp2040", "rp2350", "nrf52840dk", "nucleo-l4r5zi")
+PICOS = ("rp2040", "rp2350")
 BYTES = 300 * 1024
 
 
@@ -119,7 +120,10 @@ def test_a_running_board_is_flashed_anew(erased: tuple[str, hil.virtual.VirtualB
         computes(deployment, board)
 
 
-@pytest.mark.parametrize(("kind", "other"), [("rp2040", "rp2350"), ("rp2350", "rp2040")])
+@pytest.mark.parametrize(
+    ("kind", "other"),
+    [("rp2040", "rp2350"), ("rp2350", "nrf52840dk"), ("nrf52840dk", "nucleo-l4r5zi"), ("nucleo-l4r5zi", "rp2040")],
+)
 def test_another_kind_of_board_is_not_flashed(kind: str, other: str) -> None:
     deployment = deployed(kind, "op_tiny")
     with hil.virtual.start(other) as board, pytest.raises(FlashFailed) as caught:
@@ -279,7 +283,7 @@ def appears(drive: Path) -> None:
         time.sleep(0.01)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", PICOS)
 def test_a_uf2_file_goes_onto_the_drive_and_onto_the_one_behind_the_port(kind: str, tmp_path: Path) -> None:
     drive, first, second = tmp_path / "media" / "PICO", deployed(kind, "op_tiny"), deployed(kind)
     with hil.virtual.start(kind, usb=drive) as board:
@@ -359,6 +363,7 @@ def test_pyocds_driver_of_cmsis_dap_flashes_too(kind: str, monkeypatch: pytest.M
                 "address": deployment.board.flash.address,
                 "buffers": None,
                 "identity": vars(identity),
+                "loader": loader.described(deployment.board),
             }
         )
         firmware.close()

@@ -10,12 +10,12 @@ from hil import board as boards
 from hil.model import inputs as input_sets
 from hil.paths import ZOO
 
+DEPLOYMENTS = (("rp2040", 1), ("rp2040", 2), ("rp2350", 1), ("rp2350", 2), ("nrf52840dk", 1))
 MODELS = ("autoencoder", "digits", "dscnn", "mobilenetv2_035", "op_multi_io", "resnet8")
 
 
-@pytest.mark.parametrize("cores", [1, 2])
+@pytest.mark.parametrize(("board", "cores"), DEPLOYMENTS)
 @pytest.mark.parametrize("model", MODELS)
-@pytest.mark.parametrize("board", ["rp2040", "rp2350"])
 def test_predicted_cycles_hold(board: str, model: str, cores: int) -> None:
     """Of whole models within 2 %; of steps half within 2 % and all within 15 %. Kernels that changed: fit again."""
     deployment = api.prepare(ZOO / model / f"{model}.tflite", api.Request(board, cores=cores))

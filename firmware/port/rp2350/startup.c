@@ -1,18 +1,11 @@
 /* From the vector table to main: memory, then clocks, then everything else. No interrupts are used. */
 #include <stdint.h>
 
-#include "main.h"
+#include "cortex_m.h"
 #include "registers.h"
 #include "rp2350.h"
 
 int main(void);
-
-extern uint32_t __hil_data_load[];
-extern uint32_t __hil_data_start[];
-extern uint32_t __hil_data_end[];
-extern uint32_t __hil_bss_start[];
-extern uint32_t __hil_bss_end[];
-extern uint32_t __hil_stack0_top[];
 
 /* Leaves reset those blocks that a program needs, and waits for them. */
 static void release(uint32_t blocks)
@@ -57,22 +50,11 @@ static void start_clocks(void)
     *reg(CLK_PERI_CTRL) = CLK_PERI_ENABLE;
 }
 
-static void fill(uint32_t *from, const uint32_t *end, uint32_t value)
-{
-    for (volatile uint32_t *at = from; at < end; at++) {
-        *at = value;
-    }
-}
-
 __attribute__((noreturn)) static void hil_reset(void)
 {
     rp2350_enable_fpu();
     rp2350_reset_core1(); /* before memory changes that it may still use */
-    const uint32_t *from = __hil_data_load;
-    for (volatile uint32_t *to = __hil_data_start; to < __hil_data_end; to++) {
-        *to = *from++;
-    }
-    fill(__hil_bss_start, __hil_bss_end, 0);
+    set_up_memory();
     start_clocks();
     release(RESET_IO_BANK0 | RESET_PADS_BANK0);
     rp2350_start_clock_counters();
@@ -81,42 +63,6 @@ __attribute__((noreturn)) static void hil_reset(void)
     for (;;) {
     }
 }
-
-/* Called with the exception frame, which a frame of the FPU's registers may follow: r0-r3, r12, lr, pc, xpsr (ARMv8-M manual, B3.19). */
-__attribute__((used, noreturn)) void rp2350_fault(const uint32_t *frame, uint32_t exc_return)
-{
-    uint32_t number = 0;
-    __asm__ volatile("mrs %0, ipsr" : "=r"(number));
-    const hil_fault fault = {
-        .reason = number == 3u ? HIL_HARD_FAULT : number == 2u ? HIL_NMI : HIL_OTHER_EXCEPTION,
-        .core = hil_port_core(),
-        .sp = (uint32_t)(uintptr_t)(frame + 8),
-        .r0 = frame[0],
-        .r1 = frame[1],
-        .r2 = frame[2],
-        .r3 = frame[3],
-        .r12 = frame[4],
-        .lr = frame[5],
-        .pc = frame[6],
-        .xpsr = frame[7],
-        .exc_return = exc_return,
-    };
-    hil_server_fault(&hil_the_server, &fault);
-    for (;;) {
-    }
-}
-
-/* Only the main stack is in use, so the frame is where it points. */
-__attribute__((naked)) static void on_exception(void)
-{
-    __asm__ volatile("mrs r0, msp\n"
-                     "mov r1, lr\n"
-                     "ldr r2, =rp2350_fault\n"
-                     "bx r2\n"
-                     ".ltorg\n");
-}
-
-typedef void (*handler)(void);
 
 /* Section 3.2: stack, reset, NMI, the faults, SVC, PendSV, SysTick; 52 interrupts. The configurable faults are left off, so
  * that all of them arrive as hard faults; CFSR, HFSR and BFAR say more to a debugger. */

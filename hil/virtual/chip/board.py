@@ -1,4 +1,4 @@
-"""A virtual microcontroller as an object: memories, and the native machine with its two unicorn cores."""
+"""A virtual microcontroller as an object: memories, and the native machine with its unicorn cores."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ class Microcontroller:
     def read(self, address: int, length: int) -> bytes | None:
         """Memory as it is; None if any of it is not ROM, flash or RAM."""
         flash = ((window, self._flash) for window in self.chip.flash_windows)
-        for base, memory in ((0, self._rom), (RAM_BASE, self._ram), *flash):
+        for base, memory in ((self.chip.rom_base, self._rom), (RAM_BASE, self._ram), *flash):
             if base <= address and address + length <= base + len(memory):
                 return bytes(memory[address - base : address - base + length])
         return None

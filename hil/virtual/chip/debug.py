@@ -1,13 +1,16 @@
 """What a debugger finds in a virtual microcontroller: its buses with ROM tables and component ids, and its debug ports.
 
 Numbers of components: ARM DDI 0419 and ARMv8-M ARM, appendix on CoreSight ids; of the chips: RP2040 data sheet 2.3.4,
-RP2350 data sheet 3.5. Where a core's own registers are concerned `native/debug.c` answers.
+RP2350 data sheet 3.5, nRF52840 Product Specification 4.8. Where a core's own registers are concerned `native/debug.c`
+answers.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from hil.virtual.chip.board import Microcontroller
-from hil.virtual.swd import DebugPort, DebugPort2, DebugPort3, MemoryPort, Wire
+from hil.virtual.swd import AccessPort, DebugPort, DebugPort1, DebugPort2, DebugPort3, MemoryPort, Wire
 
 CORES = 2
 _ROM_TABLE = 0xE00F_F000
@@ -43,6 +46,19 @@ def _v6m() -> dict[int, int]:
         **_ids(_DWT, _GENERIC, 0x4_000B_B00A),
         _DWT: 0,  # no comparators
         **_ids(_BPU, _GENERIC, 0x4_000B_B00B),
+    }
+
+
+def _v7m() -> dict[int, int]:
+    return {
+        **_table(_ROM_TABLE, _SCS, _DWT, _BPU),
+        **_ids(_ROM_TABLE, _CLASS_1, 0x4_000B_B4C4),
+        _ROM_TABLE + 0xFCC: 1,
+        **_ids(_SCS, _GENERIC, 0x4_000B_B00C),
+        0xE000_EF40: 0x1011_0021,  # MVFR0, MVFR1: a floating-point unit of single precision
+        0xE000_EF44: 0x1100_0011,
+        **_ids(_DWT, _GENERIC, 0x4_003B_B002),
+        **_ids(_BPU, _GENERIC, 0x4_002B_B003),
     }
 
 
@@ -95,6 +111,34 @@ class CoreBus:
         return 0xE000_0000 <= address < 0xE010_0000
 
 
+class ControlPort:
+    """CTRL-AP: resets the chip, erases all of it, says whether its other port is locked, which it never is here."""
+
+    def __init__(self, board: Microcontroller) -> None:
+        self._board = board
+        self._reset = False
+
+    def read(self, register: int, count: int) -> list[int]:
+        """`count` times RESET, APPROTECTSTATUS, IDR, or a register that reads as zero: erasing is over at once."""
+        return [{0x00: int(self._reset), 0x0C: 1, 0xFC: 0x0288_0000}.get(register, 0)] * count
+
+    def write(self, register: int, values: Sequence[int]) -> None:
+        """Likewise, written."""
+        for value in values:
+            if register == 0x00:
+                if self._reset and not value:
+                    self._board.reset()
+                self._reset = bool(value)
+            elif register == 0x04 and value == 1:
+                for address, word in ((_NVMC_CONFIG, 2), (_NVMC_ERASEALL, 1), (_NVMC_CONFIG, 0)):
+                    self._board.debug_write(0, address, word)
+
+
+_NVMC_CONFIG, _NVMC_ERASEALL = 0x4001_E504, 0x4001_E50C
+_AHB_WRAP = 0x1000
+"""Of the address that pyOCD takes an AHB-AP of such an IDR to count up to."""
+
+
 def wire(board: Microcontroller) -> Wire:
     """The debug wire of `board`."""
     ports: list[DebugPort] = []
@@ -103,6 +147,12 @@ def wire(board: Microcontroller) -> Wire:
             bus = MemoryPort(CoreBus(board, core, _v6m()), 0x0477_0031, _ROM_TABLE | _PRESENT)
             ports.append(DebugPort2(0x0BC1_2477, target, bus))
         return Wire(ports)
+    if board.chip.architecture == "v7m":
+        memory = MemoryPort(CoreBus(board, 0, _v7m()), 0x2477_0011, _ROM_TABLE | _PRESENT, wrap=_AHB_WRAP)
+        by_number: list[AccessPort] = [memory]
+        if board.chip.control_port:
+            by_number.append(ControlPort(board))
+        return Wire([DebugPort1(0x2BA0_1477, by_number)])
     places = (0x2000, 0x4000)
     words = {**_table(0, *places), **_ids(0, _CLASS_9, 0x0_0009_3C04, 0x0AF7)}
     for place in places:

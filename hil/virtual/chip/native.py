@@ -102,7 +102,7 @@ def describe(kind: int, core: int, a: int, b: int) -> str:
         case 5:
             return f"core {core}: WFI before {a:#010x}: no interrupt will end it"
         case 6:
-            return "clk_sys has no source: both cores stop"
+            return "clk_sys has no source: all cores stop"
         case 7:
             return f"core {core}: reads interpolator register {a:#x}, which is not modelled"
         case 8:
@@ -115,7 +115,11 @@ def describe(kind: int, core: int, a: int, b: int) -> str:
             return f"W5500: {_REFUSED.get(a, f'refusal {a}')} ({b:#x})"
         case 13:
             return f"W5500: its receive memory is full: a datagram of {a} bytes is lost"
+        case 14:
+            return f"core {core}: writes {a:#x} to UART0 while it still sends what came before: it is lost"
         case 15:
             return f"core {core}: flash of {b} bytes at offset {a:#x} cannot be erased or programmed so"
+        case 16:
+            return f"{a} Hz is too fast for {b} wait states of its flash, or for its supply"
         case _:
             return "network: bytes that are no frame, or that no pin leads to, are lost"

@@ -18,8 +18,8 @@ static const BlockInfo blocks[] = {
     {0x40028000u, pll_read, pll_write, 2, 3, true, 12, BLOCK_PLL_SYS},
     {0x4002c000u, pll_read, pll_write, 2, 3, true, 13, BLOCK_PLL_USB},
     {0x40030000u, storage_read, storage_write, 2, 3, true, 1, BLOCK_PLAIN},   /* BUSCTRL */
-    {0x40034000u, uart_read, uart_write, 2, 3, true, 22, BLOCK_UART},
-    {0x40038000u, uart1_read, uart1_write, 2, 3, true, 23, BLOCK_UART1},
+    {0x40034000u, pl011_read, pl011_write, 2, 3, true, 22, BLOCK_UART},
+    {0x40038000u, pl011_1_read, pl011_1_write, 2, 3, true, 23, BLOCK_UART1},
     {0x4003c000u, spi_read, spi_write, 2, 3, true, 16, BLOCK_SPI},            /* SPI0 */
     {0x40054000u, timer_read, timer_write, 2, 3, true, 21, BLOCK_TIMER},
     {0x40058000u, watchdog_read, watchdog_write, 2, 3, true, -1, BLOCK_WATCHDOG},
@@ -47,6 +47,7 @@ static const ResetValue values[] = {
 const Chip chip_rp2040 = {
     .name = "rp2040",
     .cpu = UC_CPU_ARM_CORTEX_M0,
+    .cores = 2,
     .cost = cost_m0plus,
     .entry_cycles = 15,
     .exit_cycles = 13,
@@ -59,6 +60,8 @@ const Chip chip_rp2040 = {
     .block_count = sizeof blocks / sizeof *blocks,
     .values = values,
     .value_count = sizeof values / sizeof *values,
+    .rates = rp2_rates,
+    .uart = &uart_pl011,
     .resets_all = 0x01ffffffu,
     .psm_all = 0x1ffffu,
     .psm_core1 = 16,

@@ -18,8 +18,8 @@ static const BlockInfo blocks[] = {
     {0x40058000u, pll_read, pll_write, 0, 0, true, 15, BLOCK_PLL_USB},
     {0x40060000u, storage_read, storage_write, 0, 0, true, -1, BLOCK_PLAIN},  /* ACCESSCTRL */
     {0x40068000u, storage_read, storage_write, 0, 0, true, 1, BLOCK_PLAIN},   /* BUSCTRL */
-    {0x40070000u, uart_read, uart_write, 0, 0, true, 26, BLOCK_UART},
-    {0x40078000u, uart1_read, uart1_write, 0, 0, true, 27, BLOCK_UART1},
+    {0x40070000u, pl011_read, pl011_write, 0, 0, true, 26, BLOCK_UART},
+    {0x40078000u, pl011_1_read, pl011_1_write, 0, 0, true, 27, BLOCK_UART1},
     {0x40080000u, spi_read, spi_write, 0, 0, true, 18, BLOCK_SPI},            /* SPI0 */
     {0x400b0000u, timer_read, timer_write, 0, 0, true, 23, BLOCK_TIMER},      /* TIMER0 */
     {0x400c8000u, storage_read, storage_write, 0, 0, true, -1, BLOCK_PLAIN},  /* XIP_CTRL */
@@ -48,6 +48,7 @@ static const ResetValue values[] = {
 const Chip chip_rp2350 = {
     .name = "rp2350",
     .cpu = UC_CPU_ARM_CORTEX_M33,
+    .cores = 2,
     .cost = cost_instructions,
     .rom_bytes = 0x8000,
     .flash_bytes = 0x400000,
@@ -58,6 +59,8 @@ const Chip chip_rp2350 = {
     .block_count = sizeof blocks / sizeof *blocks,
     .values = values,
     .value_count = sizeof values / sizeof *values,
+    .rates = rp2_rates,
+    .uart = &uart_pl011,
     .resets_all = 0x1fffffffu,
     .psm_all = 0x1ffffffu,
     .psm_core1 = 24,
@@ -68,6 +71,7 @@ const Chip chip_rp2350 = {
     .gpio_step = 8,
     .has_ticks = true,
     .fault_status = true,
+    .breakpoints_v2 = true,
     .cpuid = 0x411fd210u,
     .vtor_mask = 0xffffff80u,
 };

@@ -100,8 +100,8 @@ static void update_ticks(Machine *m)
     m->watchdog_tick = m->tick;
 }
 
-/* Work out every frequency from the registers, and let what counts go on at its new rate from `cycle`. */
-void clocks_update(Machine *m, uint64_t cycle)
+/* RP2040 and RP2350: every frequency from the registers. */
+void rp2_rates(Machine *m, uint64_t cycle)
 {
     const uint32_t *regs = bus_bank(m, BLOCK_CLOCKS), *timer = bus_bank(m, BLOCK_TIMER);
     m->ref = reference_clock(m, regs, cycle);
@@ -109,15 +109,21 @@ void clocks_update(Machine *m, uint64_t cycle)
     m->peri = peripheral_clock(m, regs, cycle);
     update_ticks(m);
     bool timer_on = !bus_in_reset(m, BLOCK_TIMER) && !(timer[TIMER_PAUSE / 4] & 1u);
-    Rate timer_rate = timer[TIMER_SOURCE / 4] & 1u ? m->sys : m->tick;
+    m->timer_tick = timer_on ? timer[TIMER_SOURCE / 4] & 1u ? m->sys : m->tick : stopped;
+}
+
+/* Let what counts go on at its new rate from `cycle`. */
+void clocks_update(Machine *m, uint64_t cycle)
+{
+    m->chip->rates(m, cycle);
     counter_rate(&m->nanoseconds, cycle, rate_make(1000000000u, 1), m->sys);
-    counter_rate(&m->timer, cycle, timer_on ? timer_rate : stopped, m->sys);
+    counter_rate(&m->timer, cycle, m->timer_tick, m->sys);
     counter_rate(&m->watchdog, cycle, m->watchdog_end == NEVER ? stopped : m->watchdog_tick, m->sys);
     uart_rate(m);
     network_clocks(m, cycle);
     spi_rate(m);
     if (m->sys.num) return;
-    for (uint32_t i = 0; i < CORES; i++) {
+    for (uint32_t i = 0; i < m->chip->cores; i++) {
         m->core[i].state = CORE_LOCKED;
         m->core[i].budget = 0;
     }

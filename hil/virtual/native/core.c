@@ -14,7 +14,7 @@ enum { PATIENCE_AFTER_STORE = 1024, POLLS_AFTER_STORE = 8 };
 #define IT_STATE 0x0600fc00u /* ICI and IT bits of xPSR (ARMv8-M ARM, B3.5) */
 
 /* Where unicorn is told to end a run. It wants to be able to read code there; the last word of the ROM is none. */
-static uint32_t nowhere(const Core *core) { return core->machine->chip->rom_bytes - 2u; }
+static uint32_t nowhere(const Core *core) { return core->machine->chip->rom_at + core->machine->chip->rom_bytes - 2u; }
 
 static void send_event(Machine *m, Core *from)
 {
@@ -121,8 +121,10 @@ static bool on_translate(uc_engine *uc, uint64_t address, uc_mem_type type, uc_t
 {
     Core *core = user;
     uint32_t at = (uint32_t)address;
-    core->touched = at;
-    core->touched_how = type;
+    if ((at ^ nowhere(core)) / CODE_PAGE) { /* there unicorn looks when a run has ended: that causes no fault */
+        core->touched = at;
+        core->touched_how = type;
+    }
     entry->paddr = address;
     if (type != UC_MEM_FETCH) forget_it_block(uc); /* code may begin in the middle of one, at a page */
     if (at - RAM_BASE < core->machine->chip->ram_bytes) {
@@ -132,8 +134,14 @@ static bool on_translate(uc_engine *uc, uint64_t address, uc_mem_type type, uc_t
         return true;
     }
     const uint8_t *memory = memory_at(core->machine, at, 1, false), *flash = core->machine->flash;
+    const StoredFlash *stored = core->machine->chip->stored_flash;
     if (memory) {
         bool in_flash = memory >= flash && memory < flash + core->machine->chip->flash_bytes;
+        if (in_flash && type == UC_MEM_WRITE && stored && stored->open(core->machine)) {
+            entry->paddr = SHADOW + (uint64_t)(memory - flash); /* until code is run from there: stored.c */
+            entry->perms = UC_PROT_READ | UC_PROT_WRITE;
+            return true;
+        }
         if (in_flash && type == UC_MEM_FETCH) core->flash_pages[(size_t)(memory - flash) / FLASH_PAGE] = 1;
         entry->perms = in_flash && type != UC_MEM_FETCH ? UC_PROT_READ : UC_PROT_READ | UC_PROT_EXEC;
         return true;

@@ -184,7 +184,7 @@ static void on_breakpoint(uc_engine *uc, uint64_t address, uint32_t bytes, void 
 static uint32_t matches(const Chip *chip, uint32_t value)
 {
     if (!(value & 1u)) return 0;
-    if (chip->fault_status) return value & ~1u;
+    if (chip->breakpoints_v2) return value & ~1u;
     return (value & 0x1ffffffcu) | (value >> 30 == 2 ? 2u : 0);
 }
 
@@ -204,7 +204,7 @@ static void breakpoints_update(Core *core)
 
 static uint32_t unit_read(const Core *core, uint32_t offset)
 {
-    uint32_t revision = core->machine->chip->fault_status ? 1u << 28 : 0;
+    uint32_t revision = core->machine->chip->breakpoints_v2 ? 1u << 28 : 0;
     if (offset == 0) return revision | BREAKPOINTS << 4 | (core->debug.unit & FP_ENABLE);
     if (offset >= 8 && offset < 8 + 4 * BREAKPOINTS) return core->debug.comparators[(offset - 8) / 4];
     return 0;
@@ -283,7 +283,7 @@ bool machine_debug_write(Machine *m, uint32_t index, uint32_t address, uint32_t 
     }
     if (address - PPB < 0x1000u && private_access(core, address - PPB, NULL, &value)) return true;
     const BlockInfo *info = block_at(m, address, &block);
-    if (!info) return false;
+    if (!info) return flash_store(m, address, 4, value);
     Access at = {m, core, m->now, address & 0xffcu, m->bank[block], true};
     uint32_t alias = info->aliases ? address >> 12 & 3u : 0;
     if (alias) {
@@ -301,7 +301,7 @@ bool machine_debug_write(Machine *m, uint32_t index, uint32_t address, uint32_t 
 /* Flash has other bytes from `offset`: what was translated from there is stale. */
 void debug_changed(Machine *m, uint32_t offset, uint32_t bytes)
 {
-    for (uint32_t i = 0; i < CORES; i++) {
+    for (uint32_t i = 0; i < m->chip->cores; i++) {
         Core *core = &m->core[i];
         effect(core);
         for (uint32_t at = offset / FLASH_PAGE; at * FLASH_PAGE < offset + bytes; at++)
@@ -316,7 +316,7 @@ void machine_wrote(Machine *m, uint32_t address, uint32_t bytes)
         debug_changed(m, address - m->chip->flash_at[0], bytes);
         return;
     }
-    for (uint32_t i = 0; i < CORES; i++) {
+    for (uint32_t i = 0; i < m->chip->cores; i++) {
         Core *core = &m->core[i];
         effect(core);
         for (uint32_t at = (address - RAM_BASE) / CODE_PAGE; at * CODE_PAGE < address - RAM_BASE + bytes; at++)

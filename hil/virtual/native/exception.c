@@ -8,6 +8,7 @@
 enum { HARD_FAULT = 3, SVCALL = 11 };
 enum { TRAP_UNDEFINED = 1, TRAP_SVC = 2, TRAP_BREAKPOINT = 7, TRAP_COPROCESSOR = 17, TRAP_STATE = 18 }; /* QEMU's numbers */
 #define FRAME 32u
+#define NO_CODE 0xe0000000u /* from here on */
 
 static uint32_t get(Core *core, int id)
 {
@@ -37,9 +38,10 @@ void exception_reset(Core *core)
     for (size_t i = 0; i < sizeof plain / sizeof *plain; i++) set(core, plain[i], 0);
     set(core, UC_ARM_REG_PSP, 0);
     set(core, UC_ARM_REG_LR, UINT32_MAX);
-    set(core, UC_ARM_REG_MSP, load32(core->machine->rom) & ~3u);
-    set(core, UC_ARM_REG_SP, load32(core->machine->rom) & ~3u);
-    core->pc = load32(core->machine->rom + 4) & ~1u;
+    const uint8_t *vectors = memory_at(core->machine, 0, 8, false);
+    set(core, UC_ARM_REG_MSP, load32(vectors) & ~3u);
+    set(core, UC_ARM_REG_SP, load32(vectors) & ~3u);
+    core->pc = load32(vectors + 4) & ~1u;
 }
 
 static void enter(Core *core, uint32_t number, uint32_t return_pc)
@@ -66,7 +68,8 @@ static void enter(Core *core, uint32_t number, uint32_t return_pc)
     core->cycles += m->chip->entry_cycles;
     core->pc = load32(vector) & ~1u;
     effect(core);
-    if (!(load32(vector) & 1u)) lock_up(core); /* a handler that is not Thumb code faults at once */
+    /* A handler that is not Thumb code faults at once, and one where nothing can be run, as erased flash has it. */
+    if (!(load32(vector) & 1u) || core->pc >= NO_CODE) lock_up(core);
 }
 
 /* CFSR, HFSR and BFAR (ARMv8-M ARM, D1.2.37). The configurable faults are off after reset and are not modelled as

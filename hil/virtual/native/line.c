@@ -52,7 +52,7 @@ void line_sent(Machine *m, uint8_t byte, uint64_t cycle)
 
 /* ---- from the switch ----------------------------------------------------------------------------------------- */
 
-static bool ready(Machine *m) { return !has_pin(m, PIN_RTS) || uart_ready(&m->uart[1]); }
+static bool ready(Machine *m) { return !has_pin(m, PIN_RTS) || pl011_ready(&m->uart[1]); }
 
 static void expect(Machine *m, LinePhase phase, uint64_t ps)
 {

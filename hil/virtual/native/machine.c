@@ -1,4 +1,4 @@
-/* The board: memory, power, the schedule of its two cores, and the few calls that the host process makes.
+/* The board: memory, power, the schedule of its cores, and the few calls that the host process makes.
  *
  * Both cores run: the one that is behind runs until it is QUANTUM cycles ahead, core 0 first. One runs: it runs until
  * the limit, or until it does what the other could wake from. Nothing here looks at the host's clock, so that the
@@ -57,7 +57,7 @@ uint8_t *memory_at(Machine *m, uint32_t address, uint32_t bytes, bool writable)
     const Chip *chip = m->chip;
     if (within(address, bytes, RAM_BASE, chip->ram_bytes)) return m->ram + (address - RAM_BASE);
     if (writable) return NULL;
-    if (within(address, bytes, 0, chip->rom_bytes)) return m->rom + address;
+    if (within(address, bytes, chip->rom_at, chip->rom_bytes)) return m->rom + (address - chip->rom_at);
     for (uint32_t i = 0; i < chip->flash_windows; i++)
         if (within(address, bytes, chip->flash_at[i], chip->flash_bytes)) return m->flash + (address - chip->flash_at[i]);
     return NULL;
@@ -98,8 +98,10 @@ static void chip_reset(Machine *m)
     w5500_pins(m, m->now);
     m->ssi_count = 0;
     m->restart = false;
+    m->timer_prescaler = 0;
+    m->flash_half_at = UINT32_MAX;
     clocks_reset(m);
-    for (uint32_t i = 0; i < CORES; i++) core_reset(&m->core[i]);
+    for (uint32_t i = 0; i < m->chip->cores; i++) core_reset(&m->core[i]);
 }
 
 /* Off, and on again at the moment `world`: SRAM is lost, its own time begins anew, bytes on their way are gone. */
@@ -126,7 +128,7 @@ void machine_flush(Machine *m)
 {
     if (!m->written) return;
     m->written = false;
-    for (uint32_t i = 0; i < CORES; i++) uc_ctl_flush_tb(m->core[i].uc);
+    for (uint32_t i = 0; i < m->chip->cores; i++) uc_ctl_flush_tb(m->core[i].uc);
 }
 
 /* A core, or a debugger by way of it, asked for a reset of the chip. */
@@ -140,7 +142,7 @@ static uc_err map_memory(const Machine *m, uc_engine *uc)
 {
     const uint32_t code = UC_PROT_READ | UC_PROT_EXEC;
     const Chip *chip = m->chip;
-    uc_err error = uc_mem_map_ptr(uc, 0, chip->rom_bytes, code, m->rom);
+    uc_err error = uc_mem_map_ptr(uc, chip->rom_at, chip->rom_bytes, code, m->rom);
     for (uint32_t i = 0; i < chip->flash_windows && error == UC_ERR_OK; i++)
         error = uc_mem_map_ptr(uc, chip->flash_at[i], chip->flash_bytes, code, m->flash);
     if (error == UC_ERR_OK) error = uc_mem_map_ptr(uc, RAM_BASE, chip->ram_bytes, UC_PROT_ALL, m->ram);
@@ -157,6 +159,7 @@ static uc_err open_core(Machine *m, uint32_t index)
     if (error == UC_ERR_OK) error = uc_ctl_set_cpu_model(core->uc, m->chip->cpu);
     if (error == UC_ERR_OK) error = map_memory(m, core->uc);
     if (error == UC_ERR_OK) error = bus_map(m, core);
+    if (error == UC_ERR_OK) error = flash_map(m, core);
     if (error == UC_ERR_OK) error = core_open(core);
     return error;
 }
@@ -171,7 +174,7 @@ void machine_close(Machine *m)
 /* The three memories belong to the caller and outlive the machine. NULL: no such chip, or unicorn refused. */
 Machine *machine_open(const char *name, uint8_t *rom, uint8_t *flash, uint8_t *ram)
 {
-    static const Chip *const chips[] = {&chip_rp2040, &chip_rp2350};
+    static const Chip *const chips[] = {&chip_rp2040, &chip_rp2350, &chip_nrf52840, &chip_stm32l4r5};
     const Chip *chip = NULL;
     for (size_t i = 0; i < sizeof chips / sizeof *chips; i++)
         if (strcmp(chips[i]->name, name) == 0) chip = chips[i];
@@ -183,7 +186,9 @@ Machine *machine_open(const char *name, uint8_t *rom, uint8_t *flash, uint8_t *r
     m->ram = ram;
     m->limit_ps = NEVER;
     m->slow_num = m->slow_den = 1;
-    for (uint32_t i = 0; i < CORES; i++) {
+    memset(m->settings, 0xff, sizeof m->settings);
+    for (uint32_t i = 0; i < CORES; i++) m->core[i].state = CORE_HELD;
+    for (uint32_t i = 0; i < chip->cores; i++) {
         if (open_core(m, i) == UC_ERR_OK) continue;
         machine_close(m);
         return NULL;
@@ -211,7 +216,7 @@ static void wake(Machine *m, Core *core)
     core->event = false;
     core->state = CORE_RUNS;
     if (core->cycles < m->now) core->cycles = m->now;
-    if (core->pc < m->chip->rom_bytes) uc_ctl_flush_tb(core->uc); /* about to run code that the other core put in RAM */
+    if (core->pc - m->chip->rom_at < m->chip->rom_bytes) uc_ctl_flush_tb(core->uc); /* about to run code that the other core put in RAM */
     effect(core);
 }
 

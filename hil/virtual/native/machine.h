@@ -1,5 +1,5 @@
-/* A virtual microcontroller: two Cortex-M cores on unicorn, and the devices that firmware touches often. Which one it
- * is, a Chip says: chip_rp2040.c, chip_rp2350.c.
+/* A virtual microcontroller: one or two Cortex-M cores on unicorn, and the devices that firmware touches often. Which one
+ * it is, a Chip says: chip_*.c.
  *
  * The unit of virtual time is one clk_sys cycle since power-on. Everything else (nanoseconds, microsecond ticks, UART
  * characters) is a rational number of cycles, so that no rounding builds up while the clocks stay as they are.
@@ -20,7 +20,7 @@
 #define NEVER UINT64_MAX
 #define CORES 2
 #define RAM_BASE 0x20000000u
-#define MOST_RAM 0x82000u
+#define MOST_RAM 0xa0000u
 #define MOST_FLASH 0x400000u
 #define MOST_BLOCKS 40u
 #define HOST_BYTES 65536u /* bytes on their way between UART and host; a power of two */
@@ -118,8 +118,12 @@ typedef struct Core {
 
 typedef struct { uint8_t bytes[HOST_BYTES]; uint32_t head, tail; } Ring;
 
-/* PL011 (4.2). Times are exact: rx_rem and tx_rem are the fractions of a cycle, in units of 1 / char_den. */
+/* A UART: what its characters do (uart.c), and the registers of a PL011 (pl011.c). Times are exact: rx_rem and tx_rem are
+ * the fractions of a cycle, in units of 1 / char_den. `depth`: of both FIFOs; `mask`: the bits of a character; `got`, `gone`:
+ * a character has been received, sent; `hold_at`: characters held at which RTS stops the host, 0 for none; `held`: it does. */
 typedef struct {
+    bool sends, receives, loops, got, gone, held;
+    uint32_t depth, mask, hold_at;
     uint16_t rx[32];
     uint8_t tx[32];
     uint32_t rx_head, rx_count, tx_head, tx_count;
@@ -191,7 +195,7 @@ struct Machine {
     uint32_t bank[MOST_BLOCKS][1024];
     Window window[CORES][MOST_BLOCKS];
     uint32_t resets, psm_off, locks, gpio_out, gpio_oe;
-    Rate sys, ref, peri, tick, watchdog_tick;
+    Rate sys, ref, peri, tick, watchdog_tick, timer_tick;
     uint64_t xosc_stable;
     Counter nanoseconds, timer, watchdog;
     Counter world;            /* picoseconds of the time that all boards of a cluster share */
@@ -201,6 +205,8 @@ struct Machine {
     uint64_t watchdog_end; /* in watchdog ticks; NEVER when off */
     uint32_t timer_high, timer_write_low, alarm[4], armed, alarm_raised;
     uint32_t rosc_state;
+    uint32_t timer_prescaler;  /* TIM2's, since its last update */
+    uint32_t flash_half, flash_half_at; /* the first word of a double word, see stm32_flash.c */
     uint32_t ssi_reply[16], ssi_count, ssi_command;
     Uart uart[UARTS];
     Network network;
@@ -208,6 +214,7 @@ struct Machine {
     Spi spi;
     W5500 w5500;
     Cable cable;
+    uint32_t settings[256];   /* words beside flash that live as long: nRF52840's UICR */
     uint32_t note_head, note_tail;
     Note notes[NOTES];
 };
@@ -216,8 +223,10 @@ struct Machine {
 enum {
     NOTE_FAULT = 1, NOTE_LOCKUP, NOTE_RESTART, NOTE_INTERRUPTS, NOTE_WFI, NOTE_CLOCK_STOPPED, NOTE_INTERPOLATOR,
     NOTE_OVERRUN, NOTE_TX_LOST, NOTE_NO_FRAME, NOTE_SPI, NOTE_W5500, NOTE_W5500_FULL,
-    NOTE_FLASHER = 15
+    NOTE_TX_BUSY, NOTE_FLASHER, NOTE_OVERSPEED
 };
+#define SHADOW 0x60000000u /* where unicorn finds flash while stores reach it; no address of any of the chips */
+
 enum {
     CAUSE_READ = 1, CAUSE_WRITE, CAUSE_FETCH, CAUSE_UNDEFINED, CAUSE_BREAKPOINT, CAUSE_UNALIGNED, CAUSE_SVC, CAUSE_STATE
 };
@@ -232,7 +241,8 @@ typedef void WriteRegister(const Access *at, uint32_t value);
 /* Blocks that other code asks for by name; the rest is PLAIN. */
 typedef enum {
     BLOCK_PLAIN, BLOCK_CLOCKS, BLOCK_XOSC, BLOCK_PLL_SYS, BLOCK_PLL_USB, BLOCK_WATCHDOG, BLOCK_TIMER, BLOCK_TICKS,
-    BLOCK_UART, BLOCK_UART1, BLOCK_PINS, BLOCK_PADS, BLOCK_SPI
+    BLOCK_UART, BLOCK_UART1, BLOCK_PINS, BLOCK_PADS, BLOCK_SPI, BLOCK_FLASH,
+    BLOCK_POWER, BLOCK_GPIO
 } BlockName;
 
 /* A block of registers in the address map, and what an access to it costs beyond a plain load or store. */
@@ -253,18 +263,37 @@ typedef struct { uint32_t address, value, count, step; } ResetValue;
 typedef struct { uint32_t cycles, penalty, flags; } Cost;
 typedef Cost CostOf(uint32_t word, uint32_t second);
 
+/* Where clk_sys and what counts come from: sets the machine's Rates from the registers, as they are at `cycle`. */
+typedef void RatesOf(Machine *m, uint64_t cycle);
+/* What the registers of a UART decide: characters a second, and its state after reset. */
+typedef struct {
+    Rate (*characters)(Machine *m, const Uart *uart);
+    void (*reset)(Uart *uart);
+} UartKind;
+
+/* Flash that code programs by storing to it. `open`: whether stores get there now; `store`: what one does at `offset`. */
+typedef struct {
+    bool (*open)(Machine *m);
+    void (*store)(Machine *m, uint32_t offset, uint32_t bytes, uint32_t value);
+} StoredFlash;
+
 /* Everything in which one microcontroller differs from another. */
 struct Chip {
     const char *name;
     int cpu; /* unicorn's number for the core */
+    uint32_t cores;
     CostOf *cost;
     uint32_t entry_cycles, exit_cycles; /* of an exception */
+    uint32_t rom_at;        /* a boot ROM at 0, or what else can only be read: its last word is never run */
     uint32_t rom_bytes, flash_bytes, ram_bytes;
     uint32_t flash_at[4], flash_windows; /* addresses at which flash is seen */
     const BlockInfo *blocks;
     uint32_t block_count;
     const ResetValue *values;
     uint32_t value_count;
+    RatesOf *rates;
+    const UartKind *uart;
+    const StoredFlash *stored_flash; /* NULL: no store reaches flash */
     uint32_t resets_all, psm_all, psm_core1;
     uint32_t divider_bits;  /* of the fraction of clk_sys's divider */
     uint32_t ref_divisions; /* clk_ref is divided by at most this; a power of two */
@@ -275,18 +304,28 @@ struct Chip {
     bool has_ticks;         /* TICKS, and TIMER_LOCKED and TIMER_SOURCE */
     bool watchdog_by_two;   /* erratum RP2040-E1 */
     bool fault_status;      /* CFSR, HFSR and BFAR say what a fault was */
+    bool breakpoints_v2;    /* a comparator of the breakpoint unit has a whole address */
     uint32_t cpuid, vtor_mask;
 };
-extern const Chip chip_rp2040, chip_rp2350;
+extern const Chip chip_rp2040, chip_rp2350, chip_nrf52840, chip_stm32l4r5;
+
+/* Bits of Machine.resets for blocks of the STM32L4R5 whose clock is off. */
+enum { STM32_PWR, STM32_TIM2, STM32_LPUART1, STM32_GPIOG };
 
 uint32_t storage_read(const Access *at);
 void storage_write(const Access *at, uint32_t value);
-ReadRegister clocks_read, resets_read, psm_read, xosc_read, rosc_read, pll_read, ssi_read, uart_read, uart1_read,
-    spi_read, timer_read, watchdog_read, ticks_read, sio_read, ppb_read, dwt_read;
-WriteRegister clocks_write, resets_write, psm_write, xosc_write, pll_write, ssi_write, uart_write, uart1_write,
-    spi_write, timer_write, watchdog_write, ticks_write, sio_write, ppb_write, dwt_write, flasher_write, read_only;
+ReadRegister clocks_read, resets_read, psm_read, xosc_read, rosc_read, pll_read, ssi_read, pl011_read, pl011_1_read,
+    nrf_clock_read, nrf_timer_read, nrf_uart_read, nvmc_read, uicr_read, stm32_rcc_read,
+    stm32_pwr_read, stm32_tim_read, stm32_flash_read, stm32_uart_read, spi_read, timer_read, watchdog_read, ticks_read, sio_read, ppb_read, dwt_read;
+WriteRegister clocks_write, resets_write, psm_write, xosc_write, pll_write, ssi_write, pl011_write, pl011_1_write,
+    nrf_clock_write, nrf_timer_write, nrf_uart_write, nvmc_write, uicr_write, stm32_rcc_write, stm32_pwr_write,
+    stm32_tim_write, stm32_flash_write, stm32_uart_write, stm32_gpio_write, spi_write, timer_write, watchdog_write, ticks_write, sio_write, ppb_write, dwt_write, flasher_write, read_only;
 
 uc_err bus_map(Machine *m, Core *core);
+uc_err flash_map(Machine *m, Core *core);
+bool flash_store(Machine *m, uint32_t address, uint32_t bytes, uint32_t value); /* false: no store gets there */
+void flash_and(Machine *m, uint32_t offset, uint32_t value, uint32_t bytes);    /* zeros of `value` become zeros */
+void flash_erase(Machine *m, uint32_t offset, uint32_t bytes);
 bool bus_owns(const Machine *m, uint32_t address);
 void bus_reset(Machine *m);
 uint32_t *bus_bank(Machine *m, BlockName name);
@@ -336,16 +375,27 @@ void exception_reset(Core *core);
 void exception_take(Core *core, uc_err error);
 uint32_t exception_number(Core *core);
 
+RatesOf rp2_rates, nrf_rates, stm32_rates;
+extern const StoredFlash flash_nvmc, flash_stm32;
 void clocks_reset(Machine *m);
 void clocks_update(Machine *m, uint64_t cycle);
 
+extern const UartKind uart_pl011, uart_nrf, uart_stm32;
+void uart_stm32_follow(Machine *m, uint64_t cycle);
 void uart_reset(Machine *m, uint32_t index);
 void uart_rate(Machine *m);
+void uart_look(Machine *m, Uart *uart, uint64_t cycle); /* everything that has happened to it up to `cycle` */
+uint64_t uart_event(const Machine *m, const Uart *uart);
+bool uart_get(Uart *uart, uint64_t cycle, uint32_t *entry); /* the next character received, and UART_OVERRUN */
+void uart_put(Uart *uart, uint64_t cycle, uint8_t byte);
+void uart_go(Uart *uart, uint64_t cycle); /* it may send now */
+void uart_flow(Uart *uart, uint64_t cycle); /* what is held, or hold_at, has changed */
 void uart_sync(Machine *m, uint64_t cycle);
 uint64_t uart_next(const Machine *m);
 void uart_given(Machine *m);
 void uart_receive(Machine *m, Uart *uart, uint8_t byte);
-bool uart_ready(const Uart *uart);
+bool pl011_ready(const Uart *uart);
+enum { UART_OVERRUN = 0x800, UART_RIS_OVERRUN = 0x400, UART_RSR_OVERRUN = 8, UART_FIFO = 32 };
 
 /* Stuffing of frames for lines of bytes (stuff.c); both give the bytes written, 0 if there is no frame or no room. */
 uint32_t stuff(const uint8_t *frame, uint32_t bytes, uint8_t *to, uint32_t room);

@@ -1,4 +1,4 @@
-/* There is one core, and nobody to wait for. */
+/* There is one core, and nobody to wait for. Of every port without a cores.c of its own. */
 #include "port.h"
 
 uint32_t hil_port_core(void)
