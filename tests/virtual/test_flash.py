@@ -281,17 +281,20 @@ def test_pyocds_driver_of_cmsis_dap_flashes_too(kind: str, monkeypatch: pytest.M
         monkeypatch.setitem(driver.INTERFACE, driver.USB_BACKEND, cmsis_dap.interface(None))
         identity = deployment.board.identity
         assert identity is not None
-        done = pyocd_child.attempt(
-            {
-                "probe": serial,
-                "target": deployment.board.flash_tools["pyocd"],
-                "file": str(deployment.image.bin),
-                "address": deployment.board.flash.address,
-                "buffers": None,
-                "identity": vars(identity),
-            }
-        )
-        firmware.close()
+        request = {
+            "probe": serial,
+            "target": deployment.board.flash_tools["pyocd"],
+            "file": str(deployment.image.bin),
+            "address": deployment.board.flash.address,
+            "buffers": None,
+            "identity": vars(identity),
+        }
+        done = pyocd_child.attempt(request)
         assert done["written"] >= done["bytes"] > 0
+        assert pyocd_child.attempt(request)["written"] == 0, "read back through the same driver, and unchanged"
+        assert deployment.image.bin is not None
+        image = deployment.image.bin.read_bytes()
+        assert board.probe.read(deployment.board.flash.address, len(image)) == image
+        firmware.close()
         assert firmware.packets > 100
         computes(deployment, board)
