@@ -45,6 +45,7 @@ from hil.nodes import Objective, cluster
 from hil.plan import Interpreter
 from hil.plan import split as several
 from hil.record import NO_LIMITS, ClusterProfile, Limits, Profile, judged, judged_cluster
+from hil.variant import Load
 
 REFERENCE_LIMIT = 300.0
 INPUTS = 4
@@ -57,7 +58,8 @@ class Request:
 
     `board` is a board kind, or a list that is one cluster ('rp2040*3,rp2350'); with `nodes`, one kind so many times.
     `link` of None is the boards' default wire. Without an `objective` one board runs the plain plan, and several the
-    fastest. With `in_flight` above 1 so many inferences are also run one behind the other.
+    fastest. With `in_flight` above 1 so many inferences are also run one behind the other. `load` "ram" has a debugger
+    write the image to RAM, for one board.
     """
 
     board: str
@@ -72,6 +74,7 @@ class Request:
     repeats: int | None = None
     layers: bool = False
     toolchain: str = "zig"
+    load: Load = "flash"
     limits: Limits = NO_LIMITS
     where: Where = ANYWHERE
 
@@ -97,11 +100,16 @@ def plan(path: Path, request: Request, *, say: Say = silent) -> Planned:
     if request.in_flight > 1:
         raise UsageError(f"--throughput {request.in_flight}: one board has one inference at a time", hint="--nodes 2")
     graph = model_named(path)
-    return plan_for(graph, name, cores=request.cores, objective=request.objective, toolchain=request.toolchain, say=say)
+    return plan_for(
+        graph, name, cores=request.cores, objective=request.objective, toolchain=request.toolchain, load=request.load,
+        say=say,
+    )  # fmt: skip
 
 
 def plan_cluster(path: Path, request: Request, *, say: Say = silent) -> PlannedCluster:
     """Load and plan for several boards. Raises what refuses; what does not fit tells the fewest boards that do."""
+    if request.load != "flash":
+        raise UsageError("--load ram is for one board: the nodes of a cluster start from flash", hint="--nodes 1")
     objective: Objective = request.objective or ("throughput" if request.in_flight > 1 else "latency")
     if request.in_flight > 1 and objective != "throughput":
         raise UsageError(

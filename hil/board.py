@@ -130,6 +130,8 @@ class Board:
     """RAM for a debugger's flash algorithm to be given data in, a page at a time, where its own is small."""
     default_wire: str | None = None
     """What its nodes are wired with where nobody says; None exactly if it has no network port."""
+    image_in: str = "flash"
+    """Or "ram", of a board as `hil.variant.in_ram` makes it: `flash` is that part of RAM in which the image lies."""
 
     def accepts(self, wire: Wire) -> bool:
         """Whether the board has the port of `wire`, and that is fast enough."""

@@ -39,6 +39,7 @@ from hil.report import (
     show,
     table,
 )
+from hil.variant import LOADS
 
 _TOOLCHAIN = "compiler (default: zig, from pip); asan, tsan: gcc or clang with sanitizers, for native"
 _EPILOG = """\
@@ -101,6 +102,8 @@ def _model_options(sub: argparse.ArgumentParser) -> None:
     objective = "what the split is searched for (default: latency); on one board: plan with line buffers"
     sub.add_argument("--objective", choices=OBJECTIVES, help=objective)
     sub.add_argument("--toolchain", choices=("zig", "gcc", "asan", "tsan"), default="zig", help=_TOOLCHAIN)
+    load = "where the image lies (default: flash); ram: a debugger writes it there, flash is left alone"
+    sub.add_argument("--load", choices=LOADS, default="flash", help=load)
 
 
 def _profile_options(sub: argparse.ArgumentParser) -> None:
@@ -208,7 +211,7 @@ def _doctor(_args: argparse.Namespace, _say: Say) -> Outcome:
 def _request(args: argparse.Namespace, **more: Any) -> api.Request:
     return api.Request(
         board=args.board, cores=args.cores, nodes=args.nodes, link=args.link, objective=args.objective,
-        toolchain=args.toolchain, **more,
+        toolchain=args.toolchain, load=args.load, **more,
     )  # fmt: skip
 
 

@@ -31,6 +31,7 @@ def options(sub: argparse.ArgumentParser) -> None:
     """Add what `hil flash` alone takes."""
     where = "pyOCD: a probe's id; esptool: a serial port; UF2: that, or a drive's folder (default: a virtual board)"
     sub.add_argument("--on", metavar="WHERE", help=where)
+    sub.add_argument("--ram", dest="load", action="store_const", const="ram", help="short for --load ram")
     sub.add_argument("--tool", choices=flashing.tools(), help="what to flash with (default: the board's first)")
 
 

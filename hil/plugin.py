@@ -50,6 +50,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="where boards are: auto (this machine's lab file, what is plugged in, else virtual), virtual, "
              "or the path of a lab file (default: auto)")  # fmt: skip
     add("--hil-require-hardware", action="store_true", help="fail where only a virtual board can be reached")
+    add("--hil-load", choices=("flash", "ram"), default="flash",
+        help="where images lie (default: flash); ram: a debugger writes them there, without wear")  # fmt: skip
     add("--hil-warmup", type=int, metavar="N", help="runs before timing (default: 2; on a virtual board 1)")
     add("--hil-repeats", type=int, metavar="N", help="timed runs (default: 10; on a virtual board 2)")
     add(

@@ -169,6 +169,7 @@ class Session:
             warmup=self._option("hil_warmup"),
             repeats=self._option("hil_repeats"),
             toolchain=self._option("hil_toolchain"),
+            load=self._option("hil_load"),
             limits=case.model.limits(case.board, case.cores, case.nodes),
             where=self._where,
         )
@@ -237,10 +238,13 @@ def where_of(config: pytest.Config) -> Where:
 
 
 def _of_deployment(deployment: Deployment) -> dict[str, str | int | float]:
+    image = deployment.image
+    in_ram = image.in_ram is not None
     return {
         "hil.model_sha256": deployment.graph.sha256,
         "hil.ram_predicted_bytes": deployment.ram_predicted,
-        "hil.flash_bytes": deployment.image.flash,
+        "hil.flash_bytes": 0 if in_ram else image.flash,
+        **({"hil.ram_image_bytes": image.flash} if in_ram else {}),
     }
 
 

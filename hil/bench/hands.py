@@ -75,6 +75,11 @@ class LocalHands:
             target = board.flash.target or self.port()
             flashing.flash(target, image, boards.load(board.kind), board.flash.tool, say)
             return
+        if image.in_ram is not None:
+            raise FlashFailed(
+                f"{board.name}: an image for RAM is written by a debugger, and the lab file names none",
+                hint=f'probe = "...", flash = {{ tool = "pyocd" }} in board.{board.name}; or --load flash',
+            )
         if board.flash is None:
             raise FlashFailed(
                 f"{board.name}: the lab file does not say how it is flashed",
@@ -186,6 +191,8 @@ class DeskHands:
 
     def flash(self, image: Image, *, say: Say) -> None:
         del say  # it takes less than a second
+        if image.in_ram is not None:
+            raise FlashFailed(f"{self._board.name}: a desk does not write to RAM", hint="--load flash")
         with self._control() as desk:
             there = desk.state().board
             if there != image.board:

@@ -45,7 +45,7 @@ def bring_up(board: LabBoard, hands: Hands, image: Image, *, say: Say) -> tuple[
     story: list[str] = []
     _reach(board, hands, image, story, say)
     steps: list[tuple[str, Callable[[], None]]] = [("flash", lambda: hands.flash(image, say=say))]
-    if "reset" in hands.ways:
+    if "reset" in hands.ways and image.in_ram is None:  # what is in RAM alone does not outlive a reset
         steps.append(("reset", hands.reset))
     steps.append(("flash again", lambda: hands.flash(image, say=say)))
     if "power" in hands.ways:

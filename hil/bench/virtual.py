@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from hil import board as boards
+from hil import flash as flashing
 from hil import virtual
 from hil.bench.station import Rack, Say, Source, Station, Wires, silent
 from hil.image.build import Image
@@ -70,9 +71,10 @@ class VirtualBench:
 
     @contextmanager
     def start(self, board: str, image: Image, *, say: Say = silent) -> Iterator[Station]:
-        del say  # it takes no time worth a word
-        machine = virtual.start(board, image.elf)
+        machine = virtual.start(board, None if image.in_ram else image.elf)
         try:
+            if image.in_ram:
+                flashing.flash(f"hil:{machine.debug_port}", image, boards.load(board), "pyocd", say)
             yield VirtualStation(board, machine)
         finally:
             machine.stop()

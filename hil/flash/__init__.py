@@ -67,6 +67,17 @@ def _esptool(target: str) -> Flasher:
     return on_virtual(target) if target.startswith("hil:") else Esptool(target)
 
 
+def _ram(target: str, board: Board, tool: str | None) -> Flasher:
+    from hil.flash.ram import RamLoader  # noqa: PLC0415
+
+    if "pyocd" not in board.flash_tools or tool not in (None, "pyocd"):
+        raise UsageError(
+            f"the image is for the RAM of a {board.name}: {tool or 'no known tool'} does not write there",
+            hint="--tool pyocd, or --load flash",
+        )
+    return RamLoader(target)
+
+
 _FLASHERS: dict[str, Callable[[str], Flasher]] = {"pyocd": _pyocd, "esptool": _esptool, "uf2": _uf2}
 
 
@@ -90,7 +101,12 @@ def _silent(text: str) -> None:
 
 
 def flash(target: str, image: Image, board: Board, tool: str | None = None, say: Say = _silent) -> Flashed:
-    """Put `image` on the board at `target`, check it, start it. Raises `FlashFailed`, `ToolMissing`, `UsageError`."""
+    """Put `image` on the board at `target`, in flash or RAM as it is linked, check it, start it.
+
+    Raises `FlashFailed`, `ToolMissing`, `UsageError`.
+    """
     if image.board != board.name:
         raise UsageError(f"the image is for a {image.board}, not for a {board.name}")
+    if image.in_ram is not None:
+        return _ram(target, board, tool).flash(image, board, say=say)
     return flasher(target, board, tool).flash(image, board, say=say)
