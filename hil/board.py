@@ -130,6 +130,9 @@ class Board:
     """RAM for a debugger's flash algorithm to be given data in, a page at a time, where its own is small."""
     default_wire: str | None = None
     """What its nodes are wired with where nobody says; None exactly if it has no network port."""
+    consoles: tuple[str, ...] = ("uart",)
+    """What its console can be; `baud` is of "uart". "rtt": buffers in RAM that a debugger reads and writes."""
+    console: str = "uart"
     image_in: str = "flash"
     """Or "ram", of a board as `hil.variant.in_ram` makes it: `flash` is that part of RAM in which the image lies."""
 
@@ -266,6 +269,7 @@ def parse(file: Path, text: str) -> Board:
         identity=identity,
         flash_buffers=flash_buffers,
         default_wire=default_wire,
+        consoles=("uart", "rtt") if console.take("rtt", bool, optional=True) else ("uart",),
     )
     for table in (cpu, console, uf2, top):
         if table:

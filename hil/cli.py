@@ -39,7 +39,7 @@ from hil.report import (
     show,
     table,
 )
-from hil.variant import LOADS
+from hil.variant import CONSOLES, LOADS
 
 _TOOLCHAIN = "compiler (default: zig, from pip); asan, tsan: gcc or clang with sanitizers, for native"
 _EPILOG = """\
@@ -104,6 +104,8 @@ def _model_options(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--toolchain", choices=("zig", "gcc", "asan", "tsan"), default="zig", help=_TOOLCHAIN)
     load = "where the image lies (default: flash); ram: a debugger writes it there, flash is left alone"
     sub.add_argument("--load", choices=LOADS, default="flash", help=load)
+    console = "the firmware's console (default: the lab file's, else uart); rtt: in RAM, a debugger reads and writes it"
+    sub.add_argument("--console", choices=CONSOLES, help=console)
 
 
 def _profile_options(sub: argparse.ArgumentParser) -> None:
@@ -211,7 +213,7 @@ def _doctor(_args: argparse.Namespace, _say: Say) -> Outcome:
 def _request(args: argparse.Namespace, **more: Any) -> api.Request:
     return api.Request(
         board=args.board, cores=args.cores, nodes=args.nodes, link=args.link, objective=args.objective,
-        toolchain=args.toolchain, load=args.load, **more,
+        toolchain=args.toolchain, load=args.load, console=args.console, **more,
     )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ import argparse
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from hil.deployment import Deployment, Say
 from hil.dut import connected
 from hil.errors import BoardMissing, UsageError
 from hil.flash import Flashed
+from hil.flash.rtt import RttConsole
 from hil.report import table
 
 TEXT = "build an image and put it on a board, with pyOCD, with esptool or as a UF2 file"
@@ -76,7 +77,11 @@ def _on_virtual(deployment: Deployment, tool: str | None, say: Say) -> Flashed:
     with erased(deployment.board, tool) as (board, target):
         flashed = flashing.flash(target, deployment.image, deployment.board, tool, say)
         say("asking the board who it is")
-        with connected(deployment, VirtualStation(deployment.board.name, board)):
+        with ExitStack() as held:
+            url = None
+            if deployment.image.rtt is not None:
+                url = held.enter_context(RttConsole(f"hil:{board.debug_port}", deployment.image, deployment.board)).url
+            held.enter_context(connected(deployment, VirtualStation(deployment.board.name, board, url)))
             return flashed
 
 

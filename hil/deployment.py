@@ -22,7 +22,7 @@ from hil.nodes import MOST, Objective, kind
 from hil.plan import Footprint, Plan, plan
 from hil.plan.kernels import KERNELS
 from hil.plan.split import Node, Split, fewest, split
-from hil.variant import Load, check_load, image_room, in_ram
+from hil.variant import Console, Load, check_load, image_room, in_ram, with_console
 from hil.wire import Wire
 from hil.wire import wire as wire_named
 
@@ -146,6 +146,7 @@ def plan_for(
     objective: Objective | None = None,
     toolchain: str = "zig",
     load: Load = "flash",
+    console: Console = "uart",
     say: Say = silent,
 ) -> Planned:
     """Plan a model for a board, and hold the plan against the board's memory.
@@ -155,7 +156,7 @@ def plan_for(
     With `load` "ram" the image shares RAM with its data.
     Raises `DoesNotFit` with the fewest boards that do in its hint.
     """
-    board = boards.load(board_name)
+    board = with_console(boards.load(board_name), console)
     check_load(board, load)
     _check_cores(board, cores)
     say(f"planning {graph.name} for {board.name}")

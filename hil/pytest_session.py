@@ -170,6 +170,7 @@ class Session:
             repeats=self._option("hil_repeats"),
             toolchain=self._option("hil_toolchain"),
             load=self._option("hil_load"),
+            console=self._option("hil_console"),
             limits=case.model.limits(case.board, case.cores, case.nodes),
             where=self._where,
         )

@@ -8,6 +8,8 @@ from typing import Literal
 from hil.board import Board, Region
 from hil.errors import UsageError
 
+Console = Literal["uart", "rtt"]
+CONSOLES: tuple[Console, ...] = ("uart", "rtt")
 Load = Literal["flash", "ram"]
 LOADS: tuple[Load, ...] = ("flash", "ram")
 _ALIGNED = 512
@@ -21,6 +23,13 @@ def check_load(board: Board, load: Load) -> None:
             f"--load ram: a debugger writes the image, and no debugger is known for {board.name}",
             hint=f"hil flash MODEL --board {board.name}",
         )
+
+
+def with_console(board: Board, console: Console) -> Board:
+    """The board with that console. Raises `UsageError` where its firmware has none such."""
+    if console not in board.consoles:
+        raise UsageError(f"--console {console}: {board.name} has {' or '.join(board.consoles)}", hint="--console uart")
+    return replace(board, console=console)
 
 
 def image_room(code: int, program: int) -> int:

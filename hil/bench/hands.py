@@ -57,6 +57,9 @@ class Hands(Protocol):
     def diagnostics(self) -> str:
         """What is known beside the console."""
 
+    def close(self) -> None:
+        """Let go of what it holds open."""
+
 
 class LocalHands:
     """A board of hardware on this machine, by the commands of its lab file."""
@@ -118,6 +121,9 @@ class LocalHands:
 
     def diagnostics(self) -> str:
         return ""
+
+    def close(self) -> None:
+        """Nothing is held."""
 
     def _values(self) -> dict[str, str | None]:
         board = self._board
@@ -222,6 +228,9 @@ class DeskHands:
         except (LinkError, BoardMissing):
             return ""
 
+    def close(self) -> None:
+        """Nothing is held."""
+
     def _control(self) -> Control:
         try:
             return Control(*self._address)
@@ -231,4 +240,8 @@ class DeskHands:
 
 def hands_for(board: LabBoard) -> Hands:
     """How this board is handled."""
+    if board.console == "rtt":
+        from hil.bench.rtt import RttHands  # noqa: PLC0415  it is made of what is here
+
+        return RttHands(board)
     return LocalHands(board) if board.virtual is None else DeskHands(board)

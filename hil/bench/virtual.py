@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from hil import board as boards
 from hil import flash as flashing
 from hil import virtual
 from hil.bench.station import Rack, Say, Source, Station, Wires, silent
+from hil.flash.rtt import RttConsole
 from hil.image.build import Image
 from hil.wire import Wire
 
@@ -18,9 +19,9 @@ class VirtualStation:
 
     source: Source = "virtual"
 
-    def __init__(self, board: str, machine: virtual.VirtualBoard) -> None:
+    def __init__(self, board: str, machine: virtual.VirtualBoard, url: str | None = None) -> None:
         self._machine = machine
-        self.url = machine.uart0_url
+        self.url = url or machine.uart0_url
         self.place = f"virtual {board} at {self.url}"
         self.pid = machine.pid
 
@@ -71,13 +72,14 @@ class VirtualBench:
 
     @contextmanager
     def start(self, board: str, image: Image, *, say: Say = silent) -> Iterator[Station]:
-        machine = virtual.start(board, None if image.in_ram else image.elf)
-        try:
+        kind = boards.load(board)
+        with virtual.start(board, None if image.in_ram else image.elf) as machine, ExitStack() as held:
+            probe, url = f"hil:{machine.debug_port}", None
             if image.in_ram:
-                flashing.flash(f"hil:{machine.debug_port}", image, boards.load(board), "pyocd", say)
-            yield VirtualStation(board, machine)
-        finally:
-            machine.stop()
+                flashing.flash(probe, image, kind, "pyocd", say)
+            if image.rtt is not None:
+                url = held.enter_context(RttConsole(probe, image, kind)).url
+            yield VirtualStation(board, machine, url)
 
     @contextmanager
     def start_cluster(self, nodes: Sequence[tuple[str, Image]], wire: Wire, *, say: Say = silent) -> Iterator[Rack]:

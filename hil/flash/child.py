@@ -71,8 +71,14 @@ class DebugChild:
         if kind is None:
             self.close()
         else:
-            with contextlib.suppress(InfrastructureError):
-                self.close()
+            self.end()
+
+    @property
+    def alive(self) -> bool:
+        """Whether it has said nothing unasked: that its probe is gone, or nothing any more."""
+        if self._process.poll() is not None or self._process.stdout is None:
+            return False
+        return not select.select([self._process.stdout], [], [], 0)[0]
 
     def ask(self, request: dict[str, Any], limit: float = 10.0) -> Any:
         """What the child answers to a request, within `limit` seconds."""
@@ -92,6 +98,11 @@ class DebugChild:
                 self._answer(10.0)
         finally:
             self.kill()
+
+    def end(self) -> None:
+        """The same, where it does not matter any more whether it goes well."""
+        with contextlib.suppress(InfrastructureError):
+            self.close()
 
     def kill(self) -> None:
         """End the process, whatever it does."""

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import select
 import struct
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from pyocd.core import exceptions
 
-from hil.flash.pyocd_session import AIRCR, SYSRESETREQ, VTOR, Parting, Refused, check, session
+from hil.flash.pyocd_session import VTOR, Parting, Refused, check, session
+from hil.flash.rtt_bridge import Bridge
 
 _THUMB = 0x0100_0000  # in xPSR
 
@@ -27,9 +29,28 @@ def _tell(**answer: object) -> None:
     sys.stdout.flush()
 
 
-def _requests() -> Iterator[dict[str, Any]]:
-    for line in sys.stdin:
-        yield json.loads(line)
+class _Input:
+    """Requests from standard input, which is waited for together with sockets."""
+
+    def __init__(self) -> None:
+        self._buffer = b""
+
+    def wait(self, others: list[Any], limit: float | None) -> list[Any]:
+        """What is ready of standard input (0) and `others`; nothing after `limit` seconds."""
+        return select.select([0, *others], [], [], limit)[0]
+
+    def take(self) -> list[dict[str, Any]] | None:
+        """The requests that have come; None at the end."""
+        part = os.read(0, 65536)
+        *lines, self._buffer = (self._buffer + part).split(b"\n")
+        return [json.loads(line) for line in lines] if part else None
+
+    def first(self) -> dict[str, Any]:
+        """The first request, alone."""
+        while (found := self.take()) is not None:
+            if found:
+                return found[0]
+        raise SystemExit(0)
 
 
 def _load(target: Any, parting: Parting, request: dict[str, Any]) -> int:
@@ -53,16 +74,47 @@ def _load(target: Any, parting: Parting, request: dict[str, Any]) -> int:
     return len(data)
 
 
-def _obey(target: Any, parting: Parting, request: dict[str, Any]) -> object:
-    match request["op"]:
-        case "load":
-            return _load(target, parting, request)
-        case "reset":
-            target.write32(AIRCR, SYSRESETREQ)
-            target.flush()
-            return True
-        case op:
-            raise Refused(f"no request is called {op!r}")
+class _Board:
+    """One board with pyOCD on it."""
+
+    def __init__(self, target: Any, parting: Parting) -> None:
+        self._target, self._parting = target, parting
+        self._bridge: Bridge | None = None
+
+    def serve(self, given: _Input) -> None:
+        """Obey until there is nobody any more who could ask."""
+        while True:
+            bridge = self._bridge
+            ready = given.wait(bridge.handles if bridge else [], bridge.wait if bridge else None)
+            if 0 in ready:
+                if (requests := given.take()) is None:
+                    break
+                for request in requests:
+                    self._answer(request)
+            if bridge:
+                try:
+                    bridge.turn(ready)
+                except exceptions.Error as error:
+                    _failed(error)  # unasked, and first: by that the other side knows why its console closes
+                    break
+        if self._bridge:
+            self._bridge.close()
+
+    def _answer(self, request: dict[str, Any]) -> None:
+        try:
+            _tell(ok=self._obey(request))
+        except (exceptions.Error, Refused) as error:
+            _failed(error)
+
+    def _obey(self, request: dict[str, Any]) -> object:
+        match request["op"]:
+            case "load":
+                return _load(self._target, self._parting, request)
+            case "rtt":
+                self._bridge = Bridge(self._target, request["address"])
+                return self._bridge.port
+            case op:
+                raise Refused(f"no request is called {op!r}")
 
 
 def _failed(error: Exception) -> None:
@@ -75,16 +127,12 @@ def _failed(error: Exception) -> None:
 def main() -> int:
     """Do what standard input says."""
     logging.basicConfig(level=logging.INFO, format="%(relativeCreated)7.0f %(levelname).1s %(name)s: %(message)s")
-    requests = _requests()
-    first = next(requests)
+    given = _Input()
+    first = given.first()
     try:
         with session(first["probe"], first["target"], first["identity"], first["connect"]) as (target, parting):
             _tell(ok=sorted(target.cores))
-            for request in requests:
-                try:
-                    _tell(ok=_obey(target, parting, request))
-                except (exceptions.Error, Refused) as error:
-                    _failed(error)
+            _Board(target, parting).serve(given)
     except Exception as error:
         _failed(error)
         return 1

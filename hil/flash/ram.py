@@ -42,7 +42,9 @@ class RamLoader:
             "vectors": image.in_ram.vectors,
             "identity": vars(board.identity) if board.identity else None,
         }
-        for attempt in range(1, _TRIES + 1):
+        attempt = 0
+        while True:
+            attempt += 1
             say(f"pyOCD: RAM of {board.name} at {self._target}" + (f", attempt {attempt}" if attempt > 1 else ""))
             try:
                 with DebugChild(self._target, board, "halt", log=log) as child:
@@ -52,4 +54,3 @@ class RamLoader:
                     raise
             else:
                 return Flashed(self.name, size, size, time.monotonic() - began, verified=True, log=log)
-        raise AssertionError

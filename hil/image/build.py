@@ -38,6 +38,9 @@ _KERNELS = {"zig": ("-Os", "-mllvm", "-disable-lsr")}
 _OTHER_KERNELS = ("-O2",)
 # Files of firmware/port that only the driver of one network port needs. HIL_NET_ROOM of a port that stops its peer.
 _SHARED_DRIVERS = {"w5500.c": "ethernet"}
+# And those that only one console needs, in place of the port's own.
+_SHARED_CONSOLES = {"rtt.c": "rtt"}
+_RTT_BLOCK = "_SEGGER_RTT"
 _HOLDS_BACK = 0xFFFF_FFFF
 _MOST_NODES = 16
 
@@ -74,6 +77,9 @@ class Image:
     in_ram: InRam | None = None
     """Of an image that a debugger writes to RAM: `flash` is what it takes there, beside data, arena and stacks."""
 
+    rtt: int | None = None
+    """Where the control block of its console is, if that is buffers in RAM that a debugger reads and writes."""
+
     def stack_bound(self, leave_out: Iterable[str] = (), *, core: int = 0) -> StackBound:
         """The deepest that a core's stack can get, without the functions in `leave_out` (kernels that do not run).
 
@@ -101,8 +107,12 @@ class _Build:
     def sources(self) -> tuple[Path, ...]:
         port = FIRMWARE / "port" / self.board.port
         found = [*FIRMWARE.glob("engine/**/*.c"), *FIRMWARE.glob("link/*.c"), FIRMWARE / "main.c"]
-        found += [file for file in FIRMWARE.glob("port/*.c") if _SHARED_DRIVERS.get(file.name) in {None, self.network}]
-        found += [file for file in (*port.glob("*.c"), *port.glob("*.S")) if not file.name.startswith("net_")]
+        console = self.board.console
+        made_for, wanted = _SHARED_DRIVERS | _SHARED_CONSOLES, {None, self.network, console}
+        found += [file for file in FIRMWARE.glob("port/*.c") if made_for.get(file.name) in wanted]
+        left_out = {"console.c"} if console in _SHARED_CONSOLES.values() else set()
+        own = [*port.glob("*.c"), *port.glob("*.S")]
+        found += [file for file in own if not file.name.startswith("net_") and file.name not in left_out]
         if self.network is not None:
             found += [*FIRMWARE.glob("net/*.c"), port / f"net_{self.network}.c"]
         return tuple(sorted(found))
@@ -119,7 +129,14 @@ class _Build:
     def objects_key(self) -> str:
         """What names the objects: an image in RAM is linked from the same ones as that in flash."""
         flags = [flag.replace(str(FIRMWARE), "") for flag in (*self.flags, *self.speed)]
-        return digest(tree_digest(FIRMWARE), self.compiler.name, self.compiler.version, self.network or "", *flags)
+        return digest(
+            tree_digest(FIRMWARE),
+            self.compiler.name,
+            self.compiler.version,
+            self.network or "",
+            self.board.console,
+            *flags,
+        )
 
     def key(self) -> str:
         linker = (FIRMWARE / "port" / self.board.port / "link.ld").read_bytes()
@@ -314,6 +331,7 @@ def _describe(board: Board, build_id: str, program: int, place: Path) -> Image:
         flash=flash,
         static_ram=static,
         arena_room=elf.value("__hil_arena_end") - elf.value("__hil_arena_start"),
+        rtt=elf.value(_RTT_BLOCK) if board.console == "rtt" else None,
         in_ram=InRam(board.flash.address, elf.value("__hil_vectors")) if board.image_in == "ram" else None,
     )
 

@@ -21,7 +21,7 @@ from hil.wire import wire
 
 FILE = BOARDS / "rp2040.toml"
 RAW: dict[str, Any] = tomllib.loads(FILE.read_text("utf-8"))
-OPTIONAL = {("virtual",), ("uf2",), ("network",)}
+OPTIONAL = {("virtual",), ("uf2",), ("network",), ("console", "rtt")}
 PORTS = {("network", "uart"), ("network", "ethernet")}
 EITHER = {("build", "zig"), ("build", "gcc")}
 FLASH = {("flash",), ("flash", "pyocd"), ("flash", "uf2"), ("flash", "identity"), ("flash", "buffers")}
@@ -159,8 +159,8 @@ def test_missing_costs_are_named(path: tuple[str, ...]) -> None:
 
 @pytest.mark.parametrize("path", sorted(OPTIONAL), ids=name)
 def test_optional_keys_may_be_left_out(path: tuple[str, ...]) -> None:
-    field = {"uf2": "uf2_family", "network": "default_wire"}.get(path[-1], path[-1])
-    assert getattr(board.parse(FILE, text(without(path))), field) is None
+    field = {"uf2": "uf2_family", "network": "default_wire", "rtt": "consoles"}.get(path[-1], path[-1])
+    assert getattr(board.parse(FILE, text(without(path))), field) in (None, ("uart",))
 
 
 def test_the_flash_table_may_be_left_out_but_not_be_empty() -> None:

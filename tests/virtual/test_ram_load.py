@@ -138,17 +138,7 @@ def test_hil_flash_loads_ram_and_asks_the_board_who_it_is(capsys: pytest.Capture
 def test_the_suite_runs_from_ram(tmp_path: Path) -> None:
     results = tmp_path / "results.xml"
     model = ZOO / "digits" / "digits.tflite"
-    words = [
-        "--hil-no-zoo",
-        "--hil-model",
-        model,
-        "--board=rp2040",
-        "--hil-load=ram",
-        "-k",
-        "outputs",
-        "-p",
-        "no:xdist",
-    ]
+    words = ["--hil-no-zoo", "--hil-model", model, "--board=rp2040", "--hil-load=ram", "-k", "outputs"]
     command = [sys.executable, "-m", "pytest", *words, f"--junitxml={results}", "--pyargs", "hil.suite"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, cwd=tmp_path)
     assert done.returncode == 0, done.stdout
