@@ -314,7 +314,7 @@ def _build(table: _Table) -> dict[str, tuple[str, ...]]:
     return made
 
 
-_FLASH_TOOLS = ("pyocd", "esptool", "uf2")
+_FLASH_TOOLS = ("pyocd", "esptool", "uf2", "picotool")
 
 
 def _flash(table: _Table | None) -> tuple[dict[str, str], Identity | None, Region | None]:

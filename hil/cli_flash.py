@@ -30,7 +30,10 @@ _DRIVE_LIMIT = 10.0
 
 def options(sub: argparse.ArgumentParser) -> None:
     """Add what `hil flash` alone takes."""
-    where = "pyOCD: a probe's id; esptool: a serial port; UF2: that, or a drive's folder (default: a virtual board)"
+    where = (
+        "pyOCD: a probe's id; esptool: a serial port; UF2: that, or a drive's folder; picotool: a serial number on USB "
+        "(default: a virtual board)"
+    )
     sub.add_argument("--on", metavar="WHERE", help=where)
     sub.add_argument("--ram", dest="load", action="store_const", const="ram", help="short for --load ram")
     sub.add_argument("--tool", choices=flashing.tools(), help="what to flash with (default: the board's first)")
@@ -96,7 +99,7 @@ def erased(board: Board, tool: str | None) -> Iterator[tuple[Any, str]]:
     if known[0] != "uf2":
         with virtual.start(board.name) as machine:
             probe = machine.debug_port and f"hil:{machine.debug_port}"
-            target = machine.loader if known[0] == "esptool" else probe
+            target = {"esptool": machine.loader, "pyocd": probe}.get(known[0])
             if target is None:
                 raise UsageError(f"the virtual {board.name} has no port for {known[0]}")
             yield machine, target

@@ -315,7 +315,9 @@ def _address(section: _Section) -> tuple[str, int] | None:
 
 
 def _flash(section: _Section, kind: str) -> Command | FlashTool | None:
-    """A command, or a tool with its target: pyocd wants a probe; uf2 a drive, or it is asked for by the console."""
+    """A command, or a tool with its target: pyocd wants a probe, picotool a serial number; uf2 a drive, or it is asked
+    for by the console.
+    """
     table = section.section("flash")
     if table is None:
         return None
@@ -333,7 +335,10 @@ def _flash(section: _Section, kind: str) -> Command | FlashTool | None:
     probe = section.text("probe")
     if tool == "pyocd" and probe is None:
         section.fail("probe", "missing; pyocd wants the unique id of the board's probe ('pyocd list')")
-    return FlashTool(tool, probe if tool == "pyocd" else drive)
+    serial = section.text("serial")
+    if tool == "picotool" and serial is None:
+        section.fail("serial", "missing; picotool wants the serial number of the board on USB")
+    return FlashTool(tool, {"pyocd": probe, "picotool": serial}.get(tool, drive))
 
 
 def _power(table: _Section | None) -> CommandPower | HubPower | None:

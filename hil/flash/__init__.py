@@ -3,7 +3,8 @@
     flashed = hil.flash.flash("hil:127.0.0.1:40001", image, board)
 
 What a target is depends on the tool: for pyOCD the unique id of a probe, for UF2 a drive's folder or the serial port of
-the running board. None of these paths has met silicon yet: all were tried on virtual boards.
+the running board, for picotool the serial number of the board on USB. None of these paths has met silicon yet: all were
+tried on virtual boards.
 """
 
 from __future__ import annotations
@@ -61,6 +62,12 @@ def _uf2(target: str) -> Flasher:
     return Uf2(target)
 
 
+def _picotool(target: str) -> Flasher:
+    from hil.flash.picotool import Picotool  # noqa: PLC0415
+
+    return Picotool(target)
+
+
 def _esptool(target: str) -> Flasher:
     from hil.flash.esptool import Esptool, on_virtual  # noqa: PLC0415
 
@@ -78,7 +85,12 @@ def _ram(target: str, board: Board, tool: str | None) -> Flasher:
     return RamLoader(target)
 
 
-_FLASHERS: dict[str, Callable[[str], Flasher]] = {"pyocd": _pyocd, "esptool": _esptool, "uf2": _uf2}
+_FLASHERS: dict[str, Callable[[str], Flasher]] = {
+    "pyocd": _pyocd,
+    "esptool": _esptool,
+    "uf2": _uf2,
+    "picotool": _picotool,
+}
 
 
 def tools() -> tuple[str, ...]:

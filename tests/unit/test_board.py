@@ -24,7 +24,14 @@ RAW: dict[str, Any] = tomllib.loads(FILE.read_text("utf-8"))
 OPTIONAL = {("virtual",), ("uf2",), ("network",), ("console", "rtt")}
 PORTS = {("network", "uart"), ("network", "ethernet")}
 EITHER = {("build", "zig"), ("build", "gcc")}
-FLASH = {("flash",), ("flash", "pyocd"), ("flash", "uf2"), ("flash", "identity"), ("flash", "buffers")}
+FLASH = {
+    ("flash",),
+    ("flash", "pyocd"),
+    ("flash", "uf2"),
+    ("flash", "picotool"),
+    ("flash", "identity"),
+    ("flash", "buffers"),
+}
 
 
 def keys(table: dict[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
@@ -167,8 +174,8 @@ def test_the_flash_table_may_be_left_out_but_not_be_empty() -> None:
     bare = board.parse(FILE, text(without(("flash",))))
     assert (bare.flash_tools, bare.identity) == ({}, None)
     assert board.parse(FILE, text(without(("flash", "identity")))).identity is None
-    assert list(board.parse(FILE, text(without(("flash", "pyocd")))).flash_tools) == ["uf2"]
-    assert refused(changed(("flash",), {})) == "rp2040.toml: flash.pyocd: no tool (pyocd, esptool, uf2)"
+    assert list(board.parse(FILE, text(without(("flash", "pyocd")))).flash_tools) == ["uf2", "picotool"]
+    assert refused(changed(("flash",), {})) == "rp2040.toml: flash.pyocd: no tool (pyocd, esptool, uf2, picotool)"
 
 
 def wrongly_typed() -> Iterator[tuple[tuple[str, ...], Any]]:

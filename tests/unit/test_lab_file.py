@@ -67,6 +67,7 @@ def test_every_key_is_read() -> None:
     ("flash", "want"),
     [
         ("{ tool = 'pyocd' }", FlashTool("pyocd", "E661410403")),
+        ("{ tool = 'picotool' }", FlashTool("picotool", "E6614C311B7D8A2F")),
         ("{ tool = 'uf2' }", FlashTool("uf2", None)),
         ("{ tool = 'uf2', drive = '/media/x' }", FlashTool("uf2", "/media/x")),
     ],
@@ -105,6 +106,8 @@ def test_a_board_with_its_console_in_ram_is_recognised_by_its_probe() -> None:
         (FLASH, "{ drive = '/x' }", "board.pico-a.flash.command: a board is flashed by a command, or by a tool"),
         (FLASH, "{ tool = 'jlink' }", "board.pico-a.flash.tool: 'jlink' does not flash a rp2040; known for"),
         (FLASH, "{ tool = 'pyocd', drive = '/x' }", "board.pico-a.flash.drive: '/x' is for uf2, not for pyocd"),
+        ('serial = "E6614C311B7D8A2F"\nlocation = "1-1.2"\nprobe = "E661410403"\nbaud = 115200\n' + f"flash = {FLASH}",
+         "port = 'socket://x:1'\nflash = { tool = 'picotool' }", "board.pico-a.serial: missing; picotool wants"),
         (f'probe = "E661410403"\nbaud = 115200\nflash = {FLASH}', "flash = { tool = 'pyocd' }",
          "board.pico-a.probe: missing; pyocd wants"),
         ("init; reset; exit'", "init", "board.pico-a.reset: \"openocd -c 'init\" is no command line: "),

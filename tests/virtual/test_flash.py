@@ -125,7 +125,7 @@ def test_another_kind_of_board_is_not_flashed(kind: str, other: str) -> None:
 
 def test_the_wrong_tool_and_the_wrong_image_are_usage_errors() -> None:
     deployment = deployed("rp2040", "op_tiny")
-    with pytest.raises(UsageError, match="'esptool' does not flash a rp2040; pyocd or uf2 does"):
+    with pytest.raises(UsageError, match="'esptool' does not flash a rp2040; pyocd or uf2 or picotool does"):
         flash.flash("x", deployment.image, deployment.board, "esptool")
     with pytest.raises(UsageError, match="the image is for a rp2040, not for a rp2350"):
         flash.flash("x", deployment.image, boards.load("rp2350"))
