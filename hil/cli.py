@@ -15,7 +15,7 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 import hil
-from hil import api, cli_flash, cli_lab, doctor
+from hil import api, cli_debug, cli_flash, cli_lab, doctor
 from hil.deployment import Deployment, Say, model_named, silent
 from hil.errors import DoesNotFit, HilError, UsageError
 from hil.nodes import OBJECTIVES
@@ -68,6 +68,7 @@ def parser() -> argparse.ArgumentParser:
     listing = _add(commands, "boards", _boards, "board kinds, where one can be reached now, who holds it, is it well")
     cli_lab.add_options(listing)
     cli_lab.add_command(commands)
+    cli_debug.add_command(commands)
     _add(commands, "doctor", _doctor, "what is missing on this machine, and the command that mends it")
     plan = _add(commands, "plan", _plan, "what would run where: RAM, flash, predicted time; refuses what does not fit")
     build = _add(commands, "build", _build, "build firmware and program into ELF, BIN and UF2")

@@ -22,6 +22,7 @@ from hil.errors import (
     ToolMissing,
     UsageError,
 )
+from hil.flash.debug import where
 from hil.image.build import Image
 from hil.paths import cache_root
 from hil.virtual.desk import Control
@@ -68,12 +69,14 @@ class LocalHands:
         self._board = board
         named = {"flash": board.flash, "reset": board.reset, "power": board.power}
         self.ways = frozenset(way for way, how in named.items() if how is not None)
+        self._runs: Image | None = None
 
     def port(self) -> str:
         return resolve(self._board)
 
     def flash(self, image: Image, *, say: Say) -> None:
         board = self._board
+        self._runs = image
         if isinstance(board.flash, FlashTool):
             target = board.flash.target or self.port()
             flashing.flash(target, image, boards.load(board.kind), board.flash.tool, say)
@@ -120,7 +123,15 @@ class LocalHands:
         return round(time.monotonic_ns() * (1 + self._board.clock_ppm * 1e-6))
 
     def diagnostics(self) -> str:
-        return ""
+        """Where its cores are, if it has a probe that pyOCD reaches."""
+        board = self._board
+        if board.probe is None or self._runs is None or "pyocd" not in boards.load(board.kind).flash_tools:
+            return ""
+        try:
+            with flashing.debugger(board.probe, boards.load(board.kind)) as debugger:
+                return where(debugger.registers(), self._runs.symbolize)
+        except InfrastructureError as error:
+            return f"its probe could not tell where it is: {error.message}"
 
     def close(self) -> None:
         """Nothing is held."""

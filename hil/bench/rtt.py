@@ -49,6 +49,14 @@ class RttHands(LocalHands):
         self.close()
         super().power_cycle()
 
+    def diagnostics(self) -> str:
+        if self._console is None or self._image is None:
+            return super().diagnostics()
+        try:
+            return self._console.where(self._image)
+        except FlashFailed as error:
+            return f"its probe could not tell where it is: {error.message}"
+
     def close(self) -> None:
         if self._console is not None:
             self._console.close()

@@ -18,9 +18,10 @@ from hil.board import Board
 from hil.errors import UsageError
 
 if TYPE_CHECKING:
+    from hil.flash.debug import PyOcdDebugger
     from hil.image.build import Image
 
-__all__ = ["Flashed", "Flasher", "flash", "flasher", "tools"]
+__all__ = ["Flashed", "Flasher", "debugger", "flash", "flasher", "tools"]
 
 Say = Callable[[str], None]
 
@@ -122,3 +123,13 @@ def flash(target: str, image: Image, board: Board, tool: str | None = None, say:
     if image.in_ram is not None:
         return _ram(target, board, tool).flash(image, board, say=say)
     return flasher(target, board, tool).flash(image, board, say=say)
+
+
+def debugger(target: str, board: Board) -> PyOcdDebugger:
+    """A debugger on the board behind the probe `target`, as a context manager; see `hil.flash.debug`.
+
+    Raises `DebugFailed`, which is a `FlashFailed`; `ToolMissing`, `UsageError`.
+    """
+    from hil.flash.debug import PyOcdDebugger  # noqa: PLC0415
+
+    return PyOcdDebugger(target, board)

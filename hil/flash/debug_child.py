@@ -17,11 +17,16 @@ from pathlib import Path
 from typing import Any
 
 from pyocd.core import exceptions
+from pyocd.core.target import Target
+from pyocd.coresight.core_ids import CoreArchitecture
 
 from hil.flash.pyocd_session import VTOR, Parting, Refused, check, session
 from hil.flash.rtt_bridge import Bridge
 
 _THUMB = 0x0100_0000  # in xPSR
+_CFSR, _HFSR = 0xE000_ED28, 0xE000_ED2C
+_MAINLINE = (CoreArchitecture.ARMv7M, CoreArchitecture.ARMv8M_MAIN)
+_STATES = {Target.State.HALTED: "halted", Target.State.SLEEPING: "sleeping", Target.State.LOCKUP: "locked up"}
 
 
 def _tell(**answer: object) -> None:
@@ -74,6 +79,22 @@ def _load(target: Any, parting: Parting, request: dict[str, Any]) -> int:
     return len(data)
 
 
+def _registers(number: int, core: Any) -> dict[str, Any]:
+    """Where a core is. It is stopped for a moment."""
+    state = core.get_state()
+    was = _STATES.get(state, "running")
+    if state != Target.State.HALTED:
+        core.halt()
+    try:
+        values = {name: core.read_core_register(name) for name in ("pc", "lr", "sp", "xpsr")}
+        if core.architecture in _MAINLINE:
+            values |= {"cfsr": core.read32(_CFSR), "hfsr": core.read32(_HFSR)}
+    finally:
+        if state != Target.State.HALTED:
+            core.resume()
+    return {"core": number, "was": was, **values}
+
+
 class _Board:
     """One board with pyOCD on it."""
 
@@ -110,6 +131,22 @@ class _Board:
         match request["op"]:
             case "load":
                 return _load(self._target, self._parting, request)
+            case "reset":
+                self._target.reset()
+                for core in self._target.cores.values():
+                    if core.is_halted():
+                        core.resume()
+                self._parting.halted.clear()
+                return True
+            case "halt":
+                for number, core in self._target.cores.items():
+                    core.halt()
+                    self._parting.halted.add(number)
+                return True
+            case "read":
+                return bytes(self._target.read_memory_block8(request["address"], request["length"])).hex()
+            case "registers":
+                return [_registers(number, core) for number, core in sorted(self._target.cores.items())]
             case "rtt":
                 self._bridge = Bridge(self._target, request["address"])
                 return self._bridge.port

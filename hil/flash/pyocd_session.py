@@ -84,4 +84,6 @@ def session(
     with made:
         made.target.delegate = parting
         check(made.target, identity)
+        if connect == "attach":
+            parting.halted.update(number for number, core in made.target.cores.items() if core.is_halted())
         yield made.target, parting

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Self
 from hil.board import Board
 from hil.errors import UsageError
 from hil.flash.child import DebugChild
+from hil.flash.debug import core_states, where
 
 if TYPE_CHECKING:
     from hil.image.build import Image
@@ -42,6 +43,10 @@ class RttConsole:
     def alive(self) -> bool:
         """Whether pyOCD is still there, which it is not without its probe."""
         return self._child.alive
+
+    def where(self, image: Image) -> str:
+        """Where the cores are, which run `image`. Raises `DebugFailed`."""
+        return where(core_states(self._child), image.symbolize)
 
     def close(self) -> None:
         """Disconnect; the firmware goes on."""
