@@ -20,7 +20,7 @@ from hil.errors import BoardBusy, DeviceError, HilError, InfrastructureError
 from hil.model import inputs as input_sets
 from hil.model.graph import Graph
 from hil.model.reference import ReferenceResult
-from hil.record import ClusterProfile, Profile, cluster_record, profile_record
+from hil.record import ClusterProfile, Profile, cluster_record, profile_record, variant_record
 from hil.report import plain
 
 T = TypeVar("T")
@@ -246,6 +246,7 @@ def _of_deployment(deployment: Deployment) -> dict[str, str | int | float]:
         "hil.ram_predicted_bytes": deployment.ram_predicted,
         "hil.flash_bytes": 0 if in_ram else image.flash,
         **({"hil.ram_image_bytes": image.flash} if in_ram else {}),
+        **{f"hil.{name}": value for name, value in variant_record(deployment).items()},
     }
 
 

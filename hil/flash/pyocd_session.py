@@ -14,8 +14,8 @@ from pyocd.probe import aggregator
 from hil.flash.child import Connect
 from hil.virtual.pyocd_probe import NAME, VirtualProbe
 
-DHCSR, DEMCR, AIRCR, VTOR = 0xE000_EDF0, 0xE000_EDFC, 0xE000_ED0C, 0xE000_ED08
-DEBUG_KEY, SYSRESETREQ = 0xA05F_0000, 0x05FA_0004
+DHCSR, DEMCR, VTOR = 0xE000_EDF0, 0xE000_EDFC, 0xE000_ED08
+DEBUG_KEY = 0xA05F_0000
 _OPTIONS = {
     "auto_unlock": False,  # which would erase all of a locked chip
     "no_config": True,

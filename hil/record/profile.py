@@ -49,7 +49,7 @@ def profile_record(profile: Profile) -> dict[str, Any]:
         "model": model_record(deployment.graph),
         "board": deployment.board.name,
         "bench": profile.source,
-        **({"load": "ram"} if deployment.image.in_ram else {}),
+        **variant_record(deployment),
         "firmware": {"engine": "hil", "build": deployment.image.build_id, "toolchain": deployment.planned.toolchain},
         "cores": deployment.plan.cores,
         "nodes": 1,
@@ -120,6 +120,13 @@ def memory_record(deployment: Deployment, ram: RamUse) -> dict[str, Any]:
         "ram_predicted": deployment.ram_predicted,
         **image_record(image.code, image.program, image.flash, in_ram=image.in_ram is not None),
     }
+
+
+def variant_record(deployment: Deployment) -> dict[str, str]:
+    """What is chosen of the board that is not the default; such results are no baseline for those with the default."""
+    image = deployment.image
+    load, console = {"load": "ram"} if image.in_ram else {}, {"console": "rtt"} if image.rtt is not None else {}
+    return {**load, **console}
 
 
 def image_record(code: int, program: int, whole: int, *, in_ram: bool) -> dict[str, Any]:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -173,6 +176,23 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
         assert cli.main(["debug", "read", *on, "0x60000000", "4"]) == 4, "nobody answers there"
     assert cli.main(["debug", "registers", *on]) == 4
     assert "no debug port at" in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_process_with_pyocd_in_it_ends_with_its_owner(tmp_path: Path) -> None:
+    """Also one that hears nothing any more."""
+    child = (
+        "import time; from hil.flash.debug_child import end_with_owner as end; end(0.1); print('x'); time.sleep(600)"
+    )
+    owner = "import subprocess, sys, time; p = subprocess.Popen([sys.executable, '-c', sys.argv[1]], stdout=-1); "
+    owner += "p.stdout.readline(); print(p.pid, flush=True); time.sleep(600)"
+    with subprocess.Popen([sys.executable, "-c", owner, child], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        pid = int(process.stdout.readline())
+        process.kill()
+    deadline = time.monotonic() + 30
+    while Path(f"/proc/{pid}").exists() and "Z" not in Path(f"/proc/{pid}/stat").read_text().split()[2]:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def test_what_cannot_be_debugged() -> None:

@@ -144,6 +144,7 @@ def test_the_suite_runs_from_ram(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout
     found = {item.get("name"): item.get("value") for item in ElementTree.parse(results).iter("property")}
     assert found["hil.flash_bytes"] == "0"
+    assert found["hil.load"] == "ram"
     assert int(found["hil.ram_image_bytes"] or 0) == deployed("rp2040", "digits").image.flash
 
 

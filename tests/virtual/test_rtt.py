@@ -53,6 +53,7 @@ def test_keywords_are_spotted_bit_exactly_as_by_uart(kind: str, capsys: pytest.C
         assert cli.main(command) == 0
         records[console] = json.loads(capsys.readouterr().out)
     assert records["rtt"]["outputs"]["mismatches"] == 0
+    assert (records["rtt"]["console"], "console" in records["uart"]) == ("rtt", False)
     assert records["rtt"]["latency"]["cycles_median"] == records["uart"]["latency"]["cycles_median"]
     assert records["rtt"]["firmware"]["build"] != records["uart"]["firmware"]["build"]
 
