@@ -45,6 +45,7 @@ from hil.nodes import Objective, cluster
 from hil.plan import Interpreter
 from hil.plan import split as several
 from hil.record import NO_LIMITS, ClusterProfile, Limits, Profile, judged, judged_cluster
+from hil.variant import Console, Load
 
 REFERENCE_LIMIT = 300.0
 INPUTS = 4
@@ -57,7 +58,9 @@ class Request:
 
     `board` is a board kind, or a list that is one cluster ('rp2040*3,rp2350'); with `nodes`, one kind so many times.
     `link` of None is the boards' default wire. Without an `objective` one board runs the plain plan, and several the
-    fastest. With `in_flight` above 1 so many inferences are also run one behind the other.
+    fastest. With `in_flight` above 1 so many inferences are also run one behind the other. `load` "ram" has a debugger
+    write the image to RAM, `console` "rtt" has it carry the console too: both for one board.
+    A `console` of None is that of the lab's boards, else a UART.
     """
 
     board: str
@@ -72,6 +75,8 @@ class Request:
     repeats: int | None = None
     layers: bool = False
     toolchain: str = "zig"
+    load: Load = "flash"
+    console: Console | None = None
     limits: Limits = NO_LIMITS
     where: Where = ANYWHERE
 
@@ -102,11 +107,28 @@ def plan(path: Path, request: Request, *, say: Say = silent) -> Planned:
     if request.in_flight > 1:
         raise UsageError(f"--throughput {request.in_flight}: one board has one inference at a time", hint="--nodes 2")
     graph = model_named(path)
-    return plan_for(graph, name, cores=request.cores, objective=request.objective, toolchain=request.toolchain, say=say)
+    return plan_for(
+        graph, name, cores=request.cores, objective=request.objective, toolchain=request.toolchain, load=request.load,
+        console=_console(name, request), say=say,
+    )  # fmt: skip
+
+
+def _console(name: str, request: Request) -> Console:
+    """What is asked for; else "rtt" if all boards of that kind on the bench have that."""
+    if request.console is not None:
+        return request.console
+    lab = lab_for(request.where)
+    return "rtt" if lab is not None and {board.console for board in lab.of(name)} == {"rtt"} else "uart"
 
 
 def plan_cluster(path: Path, request: Request, *, say: Say = silent) -> PlannedCluster:
     """Load and plan for several boards. Raises what refuses; what does not fit tells the fewest boards that do."""
+    if request.load != "flash":
+        raise UsageError("--load ram is for one board: the nodes of a cluster start from flash", hint="--nodes 1")
+    if request.console not in (None, "uart"):
+        raise UsageError(
+            f"--console {request.console} is for one board: nodes of a cluster have UARTs", hint="--nodes 1"
+        )
     objective: Objective = request.objective or ("throughput" if request.in_flight > 1 else "latency")
     if request.in_flight > 1 and objective != "throughput":
         raise UsageError(

@@ -142,6 +142,11 @@ class Board:
     """What programs its flash for a debugger that cannot itself."""
     default_wire: str | None = None
     """What its nodes are wired with where nobody says; None exactly if it has no network port."""
+    consoles: tuple[str, ...] = ("uart",)
+    """What its console can be; `baud` is of "uart". "rtt": buffers in RAM that a debugger reads and writes."""
+    console: str = "uart"
+    image_in: str = "flash"
+    """Or "ram", of a board as `hil.variant.in_ram` makes it: `flash` is that part of RAM in which the image lies."""
 
     def accepts(self, wire: Wire) -> bool:
         """Whether the board has the port of `wire`, and that is fast enough."""
@@ -278,6 +283,7 @@ def parse(file: Path, text: str) -> Board:
         flash_buffers=flash_buffers,
         loader=loader,
         default_wire=default_wire,
+        consoles=("uart", "rtt") if console.take("rtt", bool, optional=True) else ("uart",),
     )
     for table in (cpu, console, uf2, top):
         if table:
@@ -322,7 +328,7 @@ def _build(table: _Table) -> dict[str, tuple[str, ...]]:
     return made
 
 
-_FLASH_TOOLS = ("pyocd", "esptool", "uf2")
+_FLASH_TOOLS = ("pyocd", "esptool", "uf2", "picotool")
 
 
 def _flash(table: _Table | None) -> tuple[dict[str, str], Identity | None, Region | None, Loader | None]:

@@ -15,7 +15,7 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 import hil
-from hil import api, cli_flash, cli_lab, doctor
+from hil import api, cli_debug, cli_flash, cli_lab, doctor
 from hil.deployment import Deployment, Say, model_named, silent
 from hil.errors import DoesNotFit, HilError, UsageError
 from hil.nodes import OBJECTIVES
@@ -39,6 +39,7 @@ from hil.report import (
     show,
     table,
 )
+from hil.variant import CONSOLES, LOADS
 
 _TOOLCHAIN = "compiler (default: zig, from pip); asan, tsan: gcc or clang with sanitizers, for native"
 _EPILOG = """\
@@ -67,6 +68,7 @@ def parser() -> argparse.ArgumentParser:
     listing = _add(commands, "boards", _boards, "board kinds, where one can be reached now, who holds it, is it well")
     cli_lab.add_options(listing)
     cli_lab.add_command(commands)
+    cli_debug.add_command(commands)
     _add(commands, "doctor", _doctor, "what is missing on this machine, and the command that mends it")
     plan = _add(commands, "plan", _plan, "what would run where: RAM, flash, predicted time; refuses what does not fit")
     build = _add(commands, "build", _build, "build firmware and program into ELF, BIN and UF2")
@@ -101,6 +103,10 @@ def _model_options(sub: argparse.ArgumentParser) -> None:
     objective = "what the split is searched for (default: latency); on one board: plan with line buffers"
     sub.add_argument("--objective", choices=OBJECTIVES, help=objective)
     sub.add_argument("--toolchain", choices=("zig", "gcc", "asan", "tsan"), default="zig", help=_TOOLCHAIN)
+    load = "where the image lies (default: flash); ram: a debugger writes it there, flash is left alone"
+    sub.add_argument("--load", choices=LOADS, default="flash", help=load)
+    console = "the firmware's console (default: the lab file's, else uart); rtt: in RAM, a debugger reads and writes it"
+    sub.add_argument("--console", choices=CONSOLES, help=console)
 
 
 def _profile_options(sub: argparse.ArgumentParser) -> None:
@@ -212,7 +218,7 @@ def _doctor(_args: argparse.Namespace, _say: Say) -> Outcome:
 def _request(args: argparse.Namespace, **more: Any) -> api.Request:
     return api.Request(
         board=args.board, cores=args.cores, nodes=args.nodes, link=args.link, objective=args.objective,
-        toolchain=args.toolchain, **more,
+        toolchain=args.toolchain, load=args.load, console=args.console, **more,
     )  # fmt: skip
 
 

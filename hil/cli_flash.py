@@ -6,7 +6,7 @@ import argparse
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from hil.deployment import Deployment, Say
 from hil.dut import connected
 from hil.errors import BoardMissing, HilError, UsageError
 from hil.flash import Flashed
+from hil.flash.rtt import RttConsole
 from hil.flash.together import Order, flash_together
 from hil.report import Outcome, table
 
@@ -31,8 +32,12 @@ _DRIVE_LIMIT = 10.0
 
 def options(sub: argparse.ArgumentParser) -> None:
     """Add what `hil flash` alone takes."""
-    where = "pyOCD: a probe's id; esptool: a serial port; UF2: that, or a drive's folder (default: a virtual board)"
-    sub.add_argument("--on", metavar="WHERE", action="append", help=where + "; repeatable: side by side")
+    where = (
+        "pyOCD: a probe's id; esptool: a serial port; UF2: that, or a drive's folder; picotool: a serial number on USB "
+        "(default: a virtual board); repeatable: side by side"
+    )
+    sub.add_argument("--on", metavar="WHERE", action="append", help=where)
+    sub.add_argument("--ram", dest="load", action="store_const", const="ram", help="short for --load ram")
     sub.add_argument("--tool", choices=flashing.tools(), help="what to flash with (default: the board's first)")
 
 
@@ -117,7 +122,11 @@ def _on_virtual(deployment: Deployment, tool: str | None, say: Say) -> Flashed:
     with erased(deployment.board, tool) as (board, target):
         flashed = flashing.flash(target, deployment.image, deployment.board, tool, say)
         say("asking the board who it is")
-        with connected(deployment, VirtualStation(deployment.board.name, board)):
+        with ExitStack() as held:
+            url = None
+            if deployment.image.rtt is not None:
+                url = held.enter_context(RttConsole(f"hil:{board.debug_port}", deployment.image, deployment.board)).url
+            held.enter_context(connected(deployment, VirtualStation(deployment.board.name, board, url=url)))
             return flashed
 
 
@@ -132,7 +141,7 @@ def erased(board: Board, tool: str | None) -> Iterator[tuple[Any, str]]:
     if known[0] != "uf2":
         with virtual.start(board.name) as machine:
             probe = machine.debug_port and f"hil:{machine.debug_port}"
-            target = machine.loader if known[0] == "esptool" else probe
+            target = {"esptool": machine.loader, "pyocd": probe}.get(known[0])
             if target is None:
                 raise UsageError(f"the virtual {board.name} has no port for {known[0]}")
             yield machine, target

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +22,7 @@ from hil.nodes import MOST, Objective, kind
 from hil.plan import Footprint, Plan, plan
 from hil.plan.kernels import KERNELS
 from hil.plan.split import Node, Split, fewest, split
+from hil.variant import Console, Load, check_load, image_room, in_ram, with_console
 from hil.wire import Wire
 from hil.wire import wire as wire_named
 
@@ -144,15 +145,19 @@ def plan_for(
     cores: int = 1,
     objective: Objective | None = None,
     toolchain: str = "zig",
+    load: Load = "flash",
+    console: Console = "uart",
     say: Say = silent,
 ) -> Planned:
     """Plan a model for a board, and hold the plan against the board's memory.
 
     The firmware is built (or taken from the cache): its machine code says what code, static data and stacks take.
     An `objective` has the planner search as it does for several boards, line buffers included.
+    With `load` "ram" the image shares RAM with its data.
     Raises `DoesNotFit` with the fewest boards that do in its hint.
     """
-    board = boards.load(board_name)
+    board = with_console(boards.load(board_name), console)
+    check_load(board, load)
     _check_cores(board, cores)
     say(f"planning {graph.name} for {board.name}")
     searched = None
@@ -170,7 +175,28 @@ def plan_for(
         if board.default_wire is not None:
             advise(error, graph, [Node(board, cores, None)], wire_of([board], None), say=say)
         raise
+    if load == "ram":
+        made = _into_ram(made, footprint)
     return Planned(made, footprint, toolchain, searched=searched)
+
+
+def _into_ram(made: Plan, footprint: Footprint) -> Plan:
+    """The plan for a board whose image lies in RAM. Raises `DoesNotFit` with the numbers."""
+    board, program = made.board, len(made.program.data)
+    room = image_room(footprint.flash_code, program)
+    need = room + footprint.ram_static + made.arena_bytes
+    if need > board.ram.bytes:
+        raise DoesNotFit(
+            f"{made.graph.name} cannot be loaded into the RAM of {board.name}: it needs {need} bytes, "
+            f"{board.ram.bytes} are available ({footprint.flash_code} for code, {program} for the program, "
+            f"{made.arena_bytes} for tensors, {footprint.ram_static} static)",
+            needed=need,
+            available=board.ram.bytes,
+            operator=made.tightest.operator,
+            tensor=made.tightest.tensor,
+            hint="--load flash",
+        )
+    return replace(made, board=in_ram(board, room))
 
 
 def plan_cluster_for(

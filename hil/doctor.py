@@ -39,6 +39,10 @@ def examine() -> tuple[Finding, ...]:
         _program("arm-none-eabi-gcc", "second toolchain (--toolchain gcc)", "apt-get install gcc-arm-none-eabi"),
         _program("gcc", "sanitizers on the board native (--toolchain asan, tsan)", "apt-get install gcc libc6-dev"),
         *_emulators(),
+        _choice("pyocd", "flashes rp2040 and rp2350 through a probe; --load ram, --console rtt", "pytest-hil[pyocd]"),
+        _choice("esptool", "flashes esp32c3", "pytest-hil[esptool]"),
+        _program("picotool", "flashes rp2040 and rp2350 on USB (--tool picotool)", "apt-get install picotool"),
+        _program("uhubctl", "power switches in lab files (power = { hub = ... })", "apt-get install uhubctl"),
     )
 
 
@@ -68,6 +72,14 @@ def _package(name: str, why: str) -> Finding:
     except importlib.metadata.PackageNotFoundError:
         return Finding(name, why, "missing", False, True, f"pip install {name}")
     return Finding(name, why, version, True, True)
+
+
+def _choice(name: str, why: str, extra: str) -> Finding:
+    """A package that only widens the choice."""
+    found = _package(name, why)
+    return (
+        found if found.good else Finding(name, why, "not installed (optional)", False, False, f"pip install '{extra}'")
+    )
 
 
 def _reference() -> Finding:

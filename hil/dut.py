@@ -11,7 +11,16 @@ import numpy.typing as npt
 
 from hil.bench import Bench, Station
 from hil.deployment import Deployment, Say, Tensors, silent
-from hil.errors import ClockMismatch, DeviceRefused, FlashFailed, LinkError, UsageError
+from hil.errors import (
+    ClockMismatch,
+    DeviceHang,
+    DeviceRefused,
+    FlashFailed,
+    HilError,
+    LinkError,
+    LinkTimeout,
+    UsageError,
+)
 from hil.link import Hello, Link, Memory
 from hil.link.messages import ENGINE_TEXT, RunResult
 from hil.model.graph import Tensor
@@ -61,8 +70,12 @@ class Dut:
 
         `jitter` other than 0 seeds random delays of every core before each of its steps: outputs must not change.
         """
-        self._load(inputs)
-        counted = self.link.run(0, 0, jitter=jitter, limit=self.run_limit())
+        try:
+            self._load(inputs)
+            counted = self.link.run(0, 0, jitter=jitter, limit=self.run_limit())
+        except (DeviceHang, LinkTimeout) as error:
+            _add_diagnostics(error, self.station)
+            raise
         plan = self.deployment.plan
         outputs = tuple(
             self._array(self.link.read(span.offset, span.bytes), tensor)
@@ -201,12 +214,17 @@ def connected(deployment: Deployment, station: Station) -> Iterator[Dut]:
         try:
             hello = link.hello()
         except LinkError as error:
-            if said := station.diagnostics():
-                error.args = (f"{error.message}; the board said: {said}",)
-                error.message = error.args[0]
+            _add_diagnostics(error, station)
             raise
         check_identity(deployment, station, hello)
         yield Dut(deployment, station, link, hello)
+
+
+def _add_diagnostics(error: HilError, station: Station) -> None:
+    """Add what is known beside the link."""
+    if said := station.diagnostics():
+        error.args = (f"{error.message}; the board said: {said}",)
+        error.message = error.args[0]
 
 
 def check_identity(deployment: Deployment, station: Station, hello: Hello) -> None:

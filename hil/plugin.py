@@ -53,6 +53,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="how images come onto virtual boards that can be flashed: by the tool that flashes such boards, or put "
              "there directly, which is not how a real board gets one (default: tool)")  # fmt: skip
     add("--hil-require-hardware", action="store_true", help="fail where only a virtual board can be reached")
+    add("--hil-load", choices=("flash", "ram"), default="flash",
+        help="where images lie (default: flash); ram: a debugger writes them there, without wear")  # fmt: skip
+    add("--hil-console", choices=("uart", "rtt"),
+        help="the console of firmware (default: the lab file's, else uart); rtt: in RAM, by a debugger")  # fmt: skip
     add("--hil-warmup", type=int, metavar="N", help="runs before timing (default: 2; on a virtual board 1)")
     add("--hil-repeats", type=int, metavar="N", help="timed runs (default: 10; on a virtual board 2)")
     add(

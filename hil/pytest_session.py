@@ -21,7 +21,7 @@ from hil.errors import BoardBusy, DeviceError, HilError, InfrastructureError
 from hil.model import inputs as input_sets
 from hil.model.graph import Graph
 from hil.model.reference import ReferenceResult
-from hil.record import ClusterProfile, Profile, cluster_record, profile_record
+from hil.record import ClusterProfile, Profile, cluster_record, profile_record, variant_record
 from hil.report import plain
 
 T = TypeVar("T")
@@ -176,6 +176,8 @@ class Session:
             warmup=self._option("hil_warmup"),
             repeats=self._option("hil_repeats"),
             toolchain=self._option("hil_toolchain"),
+            load=self._option("hil_load"),
+            console=self._option("hil_console"),
             limits=case.model.limits(case.board, case.cores, case.nodes),
             where=self._where,
         )
@@ -246,10 +248,14 @@ def where_of(config: pytest.Config) -> Where:
 
 
 def _of_deployment(deployment: Deployment) -> dict[str, str | int | float]:
+    image = deployment.image
+    in_ram = image.in_ram is not None
     return {
         "hil.model_sha256": deployment.graph.sha256,
         "hil.ram_predicted_bytes": deployment.ram_predicted,
-        "hil.flash_bytes": deployment.image.flash,
+        "hil.flash_bytes": 0 if in_ram else image.flash,
+        **({"hil.ram_image_bytes": image.flash} if in_ram else {}),
+        **{f"hil.{name}": value for name, value in variant_record(deployment).items()},
     }
 
 

@@ -25,7 +25,9 @@ typedef struct {
     uint32_t bytes;
 } hil_stack;
 
-/* The console: bytes to and from the host. */
+/* The console: bytes to and from the host. A port's start-up starts it, once its clocks run. Where the board's description
+ * has rtt, it can be linked with rtt.c in place of the port's own console.c, which is all that defines these three. */
+void hil_port_start_console(void);
 int32_t hil_port_getc(void); /* the next byte, or -1 if none has arrived */
 void hil_port_putc(uint8_t byte);
 

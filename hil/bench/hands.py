@@ -24,6 +24,7 @@ from hil.errors import (
     ToolMissing,
     UsageError,
 )
+from hil.flash.debug import where
 from hil.image.build import Image
 from hil.paths import cache_root
 from hil.virtual.desk import Control
@@ -61,6 +62,9 @@ class Hands(Protocol):
     def diagnostics(self) -> str:
         """What is known beside the console."""
 
+    def close(self) -> None:
+        """Let go of what it holds open."""
+
 
 class LocalHands:
     """A board of hardware on this machine, by the commands of its lab file."""
@@ -71,16 +75,23 @@ class LocalHands:
         self.ways = frozenset(way for way, how in named.items() if how is not None)
         tool = board.flash.tool if isinstance(board.flash, FlashTool) else "command"
         self.how = "" if board.flash is None else tool
+        self._runs: Image | None = None
 
     def port(self) -> str:
         return resolve(self._board)
 
     def flash(self, image: Image, *, say: Say) -> None:
         board = self._board
+        self._runs = image
         if isinstance(board.flash, FlashTool):
             target = board.flash.target or self.port()
             flashing.flash(target, image, boards.load(board.kind), board.flash.tool, say)
             return
+        if image.in_ram is not None:
+            raise FlashFailed(
+                f"{board.name}: an image for RAM is written by a debugger, and the lab file names none",
+                hint=f'probe = "...", flash = {{ tool = "pyocd" }} in board.{board.name}; or --load flash',
+            )
         if board.flash is None:
             raise FlashFailed(
                 f"{board.name}: the lab file does not say how it is flashed",
@@ -118,7 +129,20 @@ class LocalHands:
         return round(time.monotonic_ns() * (1 + self._board.clock_ppm * 1e-6))
 
     def diagnostics(self) -> str:
-        return ""
+        """Where its cores are, if it has a probe that pyOCD reaches."""
+        board = self._board
+        if board.probe is None or self._runs is None or "pyocd" not in boards.load(board.kind).flash_tools:
+            return ""
+        try:
+            with flashing.debugger(board.probe, boards.load(board.kind)) as debugger:
+                return where(debugger.registers(), self._runs.symbolize)
+        except ToolMissing:
+            return ""  # who flashes by other means need not have it
+        except InfrastructureError as error:
+            return f"its probe could not tell where it is: {error.message}"
+
+    def close(self) -> None:
+        """Nothing is held."""
 
     def _values(self) -> dict[str, str | None]:
         board = self._board
@@ -196,6 +220,8 @@ class DeskHands:
         return f"socket://{self._address[0]}:{port}"
 
     def flash(self, image: Image, *, say: Say) -> None:
+        if image.in_ram is not None and not self._by_probe:
+            raise FlashFailed(f"{self._board.name}: this desk does not write to RAM", hint="--load flash")
         with self._control() as desk:
             there = desk.state().board
             if there != image.board:
@@ -229,6 +255,9 @@ class DeskHands:
         except (LinkError, BoardMissing):
             return ""
 
+    def close(self) -> None:
+        """Nothing is held."""
+
     def _control(self) -> Control:
         try:
             return Control(*self._address)
@@ -238,4 +267,8 @@ class DeskHands:
 
 def hands_for(board: LabBoard) -> Hands:
     """How this board is handled."""
+    if board.console == "rtt":
+        from hil.bench.rtt import RttHands  # noqa: PLC0415  it is made of what is here
+
+        return RttHands(board)
     return LocalHands(board) if board.virtual is None else DeskHands(board)

@@ -93,6 +93,8 @@ class LabBoard:
     reset: Command | None = None
     power: CommandPower | HubPower | None = None
     clock_ppm: float = 0.0
+    console: str = "uart"
+    """Or "rtt": in its RAM, behind its probe, by which it is recognised then."""
 
     @property
     def source(self) -> Source:
@@ -106,6 +108,8 @@ class LabBoard:
             return f"virtual {self.virtual[0]}:{self.virtual[1]}"
         if self.port is not None:
             return f"port {self.port}"
+        if self.console == "rtt":
+            return f"probe {self.probe}"
         return " ".join(["serial", self.serial or "", *([self.location] if self.location else [])])
 
 
@@ -271,9 +275,11 @@ def _board(name: str, section: _Section) -> LabBoard:
         reset=section.command("reset"),
         power=_power(section.section("power")),
         clock_ppm=section.number("clock_ppm", -100_000, 100_000, 0.0),
+        console=section.text("console") or "uart",
     )
     section.done()
-    if [board.port, board.serial, board.virtual].count(None) != 2:
+    _check_console(section, board)
+    if board.console == "uart" and [board.port, board.serial, board.virtual].count(None) != 2:
         section.fail("port", "a board is recognised by exactly one of port, serial and virtual")
     if board.location is not None and board.serial is None:
         section.fail("location", f"{board.location!r} tells ports with one serial number apart; there is no serial")
@@ -283,6 +289,19 @@ def _board(name: str, section: _Section) -> LabBoard:
     if virtual is not None and (board.flash or board.reset or board.power):
         section.fail("virtual", "a virtual board's desk flashes, resets and powers it; leave flash, reset, power out")
     return board
+
+
+def _check_console(section: _Section, board: LabBoard) -> None:
+    known = boards.load(board.kind).consoles
+    if board.console not in known:
+        section.fail("console", f"{board.console!r} is not one of {', '.join(known)}, which a {board.kind} can have")
+    if board.console != "rtt":
+        return
+    if not (isinstance(board.flash, FlashTool) and board.flash.tool == "pyocd"):
+        section.fail("console", "'rtt' is behind a probe: it wants flash = { tool = \"pyocd\" }")
+    for key in ("port", "serial", "virtual"):
+        if section.values.get(key) is not None:
+            section.fail(key, 'a board with console = "rtt" is recognised by its probe; leave port and serial out')
 
 
 def _address(section: _Section) -> tuple[str, int] | None:
@@ -296,7 +315,9 @@ def _address(section: _Section) -> tuple[str, int] | None:
 
 
 def _flash(section: _Section, kind: str) -> Command | FlashTool | None:
-    """A command, or a tool with its target: pyocd wants a probe; uf2 a drive, or it is asked for by the console."""
+    """A command, or a tool with its target: pyocd wants a probe, picotool a serial number; uf2 a drive, or it is asked
+    for by the console.
+    """
     table = section.section("flash")
     if table is None:
         return None
@@ -314,7 +335,10 @@ def _flash(section: _Section, kind: str) -> Command | FlashTool | None:
     probe = section.text("probe")
     if tool == "pyocd" and probe is None:
         section.fail("probe", "missing; pyocd wants the unique id of the board's probe ('pyocd list')")
-    return FlashTool(tool, probe if tool == "pyocd" else drive)
+    serial = section.text("serial")
+    if tool == "picotool" and serial is None:
+        section.fail("serial", "missing; picotool wants the serial number of the board on USB")
+    return FlashTool(tool, {"pyocd": probe, "picotool": serial}.get(tool, drive))
 
 
 def _power(table: _Section | None) -> CommandPower | HubPower | None:

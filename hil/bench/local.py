@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -61,9 +61,12 @@ class LocalBench:
 
     @contextmanager
     def start(self, board: str, image: Image, *, say: Say = silent) -> Iterator[Station]:
-        known = {one.identity: one for one in self.lab.of(board) if one.source == self.source}
+        console = "uart" if image.rtt is None else "rtt"
+        fitting = [one for one in self.lab.of(board) if one.source == self.source and one.console == console]
+        known = {one.identity: one for one in fitting}
         if not known:
-            raise BoardMissing(f"{self.lab.file} has no {self.source} {board}", hint="hil lab suggest")
+            what = f"{self.source} {board}" + (f" with its console by {console}" if self.lab.of(board) else "")
+            raise BoardMissing(f"{self.lab.file} has no {what}", hint="hil lab suggest")
         what = f"a {board} of {self.lab.file}"
         while True:
             with self.state.leased(lambda: self._fit(known), self.lab.wait, kind=board, what=what, say=say) as identity:
@@ -71,14 +74,15 @@ class LocalBench:
                 if self.state.quarantined(identity) is not None:
                     continue  # by whom we have waited for
                 hands = hands_for(chosen)
-                try:
-                    story = bring_up(chosen, hands, image, say=say)
-                except NotRevived as error:
-                    self._set_aside(chosen, image, error)
-                    say(f"{chosen.name} is set aside")
-                    continue
-                yield LocalStation(chosen, hands, story)
-                return
+                with closing(hands):
+                    try:
+                        story = bring_up(chosen, hands, image, say=say)
+                    except NotRevived as error:
+                        self._set_aside(chosen, image, error)
+                        say(f"{chosen.name} is set aside")
+                        continue
+                    yield LocalStation(chosen, hands, story)
+                    return
 
     def _fit(self, known: dict[str, LabBoard]) -> list[str]:
         """The boards that are not set aside. Raises `BoardQuarantined` if that leaves none."""
@@ -132,7 +136,9 @@ class LocalBench:
         """The boards of the first link that is such a wire and begins with boards of these kinds."""
         for link in self.lab.links:
             members = [self.lab.named(name) for name in link.boards[: len(kinds)]]
-            fits = [one.kind for one in members] == list(kinds) and all(one.source == "hardware" for one in members)
+            fits = [one.kind for one in members] == list(kinds) and all(
+                one.source == "hardware" and one.console == "uart" for one in members
+            )
             if fits and link.wire == wire:
                 return members
         raise BoardMissing(

@@ -45,7 +45,7 @@ def bring_up(board: LabBoard, hands: Hands, image: Image, *, say: Say) -> tuple[
     story: list[str] = []
     _reach(board, hands, image, story, say)
     steps: list[tuple[str, Callable[[], None]]] = [("flash", lambda: hands.flash(image, say=say))]
-    if "reset" in hands.ways:
+    if "reset" in hands.ways and image.in_ram is None:  # what is in RAM alone does not outlive a reset
         steps.append(("reset", hands.reset))
     steps.append(("flash again", lambda: hands.flash(image, say=say)))
     if "power" in hands.ways:
@@ -88,6 +88,8 @@ def _reach(board: LabBoard, hands: Hands, image: Image, story: list[str], say: S
         port = _port(board, hands)
         story.append("power cycle: it is there again")
     check_allowed(board, port)
+    if board.console != "uart":
+        return  # nothing can be asked before it is known where its firmware has the console; pyOCD knows the chip
     try:
         hello = _hello(board, port, _ASK_FIRST, 2)
     except BoardMissing as error:
@@ -107,7 +109,7 @@ def _cycle_and_flash(board: LabBoard, hands: Hands, image: Image, say: Say) -> N
 
 def _port(board: LabBoard, hands: Hands) -> str:
     """The port, which may still be on its way back."""
-    return wait_for(board) if board.virtual is None else hands.port()
+    return wait_for(board) if board.virtual is None and board.console == "uart" else hands.port()
 
 
 def _check(board: LabBoard, hands: Hands, image: Image) -> None:

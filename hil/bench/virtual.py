@@ -8,13 +8,14 @@ the cycles, of a board that had its image all along. Others start with the image
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 
 from hil import board as boards
 from hil import flash as flashing
 from hil import virtual
 from hil.bench.station import DIRECT, Rack, Say, Source, Station, Wires, silent
 from hil.errors import HilError
+from hil.flash.rtt import RttConsole
 from hil.flash.together import Order, flash_together
 from hil.image.build import Image
 from hil.wire import Wire
@@ -28,9 +29,11 @@ class VirtualStation:
 
     source: Source = "virtual"
 
-    def __init__(self, board: str, machine: virtual.VirtualBoard, flashed: str = DIRECT) -> None:
+    def __init__(
+        self, board: str, machine: virtual.VirtualBoard, flashed: str = DIRECT, url: str | None = None
+    ) -> None:
         self._machine = machine
-        self.url = machine.uart0_url
+        self.url = url or machine.uart0_url
         self.place = f"virtual {board} at {self.url}"
         self.flashed = flashed
         self.pid = machine.pid
@@ -103,6 +106,17 @@ class _Spares:
             found = None
         return found or virtual.start(kind)
 
+    @contextmanager
+    def lent(self, kind: str) -> Iterator[virtual.VirtualBoard]:
+        """A board for one use. It is kept for the next one if this went well."""
+        machine = self.take(kind)
+        try:
+            yield machine
+        except BaseException:
+            machine.stop()
+            raise
+        self.give(kind, machine)
+
     def give(self, kind: str, machine: virtual.VirtualBoard) -> None:
         """It ran well and is free."""
         if not self._keepers or kind in self._boards or not machine.alive:
@@ -146,21 +160,23 @@ class VirtualBench:
 
     @contextmanager
     def start(self, board: str, image: Image, *, say: Say = silent) -> Iterator[Station]:
-        way = self.way(board)
-        if way == DIRECT:
-            with virtual.start(board, image.elf) as machine:
-                yield VirtualStation(board, machine)
-            return
-        flashing.prepare(way)
-        machine = _SPARES.take(board)
-        try:
-            flashing.flash(f"hil:{machine.debug_port}", image, boards.load(board), way, say)
-            machine.probe.reset()
-            yield VirtualStation(board, machine, way)
-        except BaseException:
-            machine.stop()
-            raise
-        _SPARES.give(board, machine)
+        kind, way = boards.load(board), self.way(board)
+        with ExitStack() as held:
+            if image.in_ram is not None:
+                machine = held.enter_context(virtual.start(board))
+                way = _DEBUGGERS[0]
+                flashing.flash(f"hil:{machine.debug_port}", image, kind, way, say)
+            elif way == DIRECT:
+                machine = held.enter_context(virtual.start(board, image.elf))
+            else:
+                flashing.prepare(way)
+                machine = held.enter_context(_SPARES.lent(board))
+                flashing.flash(f"hil:{machine.debug_port}", image, kind, way, say)
+                machine.probe.reset()
+            url = None
+            if image.rtt is not None:
+                url = held.enter_context(RttConsole(f"hil:{machine.debug_port}", image, kind)).url
+            yield VirtualStation(board, machine, way, url)
 
     @contextmanager
     def start_cluster(self, nodes: Sequence[tuple[str, Image]], wire: Wire, *, say: Say = silent) -> Iterator[Rack]:

@@ -3,7 +3,8 @@
     flashed = hil.flash.flash("hil:127.0.0.1:40001", image, board)
 
 What a target is depends on the tool: for pyOCD the unique id of a probe, for UF2 a drive's folder or the serial port of
-the running board. None of these paths has met silicon yet: all were tried on virtual boards.
+the running board, for picotool the serial number of the board on USB. None of these paths has met silicon yet: all were
+tried on virtual boards.
 """
 
 from __future__ import annotations
@@ -17,9 +18,10 @@ from hil.board import Board
 from hil.errors import UsageError
 
 if TYPE_CHECKING:
+    from hil.flash.debug import PyOcdDebugger
     from hil.image.build import Image
 
-__all__ = ["TITLES", "Flashed", "Flasher", "flash", "flasher", "interrupt", "prepare", "silent", "tools"]
+__all__ = ["TITLES", "Flashed", "Flasher", "debugger", "flash", "flasher", "interrupt", "prepare", "silent", "tools"]
 
 Say = Callable[[str], None]
 
@@ -61,16 +63,38 @@ def _uf2(target: str) -> Flasher:
     return Uf2(target)
 
 
+def _picotool(target: str) -> Flasher:
+    from hil.flash.picotool import Picotool  # noqa: PLC0415
+
+    return Picotool(target)
+
+
 def _esptool(target: str) -> Flasher:
     from hil.flash.esptool import Esptool, on_virtual  # noqa: PLC0415
 
     return on_virtual(target) if target.startswith("hil:") else Esptool(target)
 
 
-_FLASHERS: dict[str, Callable[[str], Flasher]] = {"pyocd": _pyocd, "esptool": _esptool, "uf2": _uf2}
+def _ram(target: str, board: Board, tool: str | None) -> Flasher:
+    from hil.flash.ram import RamLoader  # noqa: PLC0415
+
+    if "pyocd" not in board.flash_tools or tool not in (None, "pyocd"):
+        raise UsageError(
+            f"the image is for the RAM of a {board.name}: {tool or 'no known tool'} does not write there",
+            hint="--tool pyocd, or --load flash",
+        )
+    return RamLoader(target)
 
 
-TITLES = {"pyocd": "pyOCD", "esptool": "esptool", "uf2": "UF2 drive"}
+_FLASHERS: dict[str, Callable[[str], Flasher]] = {
+    "pyocd": _pyocd,
+    "esptool": _esptool,
+    "uf2": _uf2,
+    "picotool": _picotool,
+}
+
+
+TITLES = {"pyocd": "pyOCD", "esptool": "esptool", "uf2": "UF2 drive", "picotool": "picotool"}
 """What a person calls them."""
 
 
@@ -110,7 +134,22 @@ def silent(text: str) -> None:
 
 
 def flash(target: str, image: Image, board: Board, tool: str | None = None, say: Say = silent) -> Flashed:
-    """Put `image` on the board at `target`, check it, start it. Raises `FlashFailed`, `ToolMissing`, `UsageError`."""
+    """Put `image` on the board at `target`, in flash or RAM as it is linked, check it, start it.
+
+    Raises `FlashFailed`, `ToolMissing`, `UsageError`.
+    """
     if image.board != board.name:
         raise UsageError(f"the image is for a {image.board}, not for a {board.name}")
+    if image.in_ram is not None:
+        return _ram(target, board, tool).flash(image, board, say=say)
     return flasher(target, board, tool).flash(image, board, say=say)
+
+
+def debugger(target: str, board: Board) -> PyOcdDebugger:
+    """A debugger on the board behind the probe `target`, as a context manager; see `hil.flash.debug`.
+
+    Raises `DebugFailed`, which is a `FlashFailed`; `ToolMissing`, `UsageError`.
+    """
+    from hil.flash.debug import PyOcdDebugger  # noqa: PLC0415
+
+    return PyOcdDebugger(target, board)

@@ -50,7 +50,7 @@ class Uf2:
 
     def flash(self, image: Image, board: Board, *, say: Say) -> Flashed:
         """Put the image on. Raises `FlashFailed`, and `UsageError` for an image that is not for this kind of board."""
-        data = _checked(image, board)
+        data = checked(image, board)
         log = log_file(self.name, board.name, self._target)
         with log.open("w", encoding="utf-8") as kept:
 
@@ -163,7 +163,7 @@ def _board_id(folder: Path) -> str | None:
     return found[0] if found else None
 
 
-def _checked(image: Image, board: Board) -> bytes:
+def checked(image: Image, board: Board) -> bytes:
     """The UF2 file's bytes, once it is certain that all of it is for this kind of board."""
     if image.uf2 is None or board.uf2_family is None:
         raise UsageError(f"a {board.name} does not take UF2 files")

@@ -38,10 +38,21 @@ _KERNELS = {"zig": ("-Os", "-mllvm", "-disable-lsr")}
 _OTHER_KERNELS = ("-O2",)
 # Files of firmware/port that only the driver of one network port needs. HIL_NET_ROOM of a port that stops its peer.
 _SHARED_DRIVERS = {"w5500.c": "ethernet"}
+# And those that only one console needs, in place of the port's own.
+_SHARED_CONSOLES = {"rtt.c": "rtt"}
+_RTT_BLOCK = "_SEGGER_RTT"
 _HOLDS_BACK = 0xFFFF_FFFF
 _MOST_NODES = 16
 
 Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class InRam:
+    """Where an image lies that runs from RAM, and its vector table: the first stack pointer, and where it starts."""
+
+    address: int
+    vectors: int
 
 
 @dataclass(frozen=True)
@@ -63,6 +74,11 @@ class Image:
     static_ram: int
     arena_room: int
     """RAM that is left for a program's arena."""
+    in_ram: InRam | None = None
+    """Of an image that a debugger writes to RAM: `flash` is what it takes there, beside data, arena and stacks."""
+
+    rtt: int | None = None
+    """Where the control block of its console is, if that is buffers in RAM that a debugger reads and writes."""
 
     def stack_bound(self, leave_out: Iterable[str] = (), *, core: int = 0) -> StackBound:
         """The deepest that a core's stack can get, without the functions in `leave_out` (kernels that do not run).
@@ -92,9 +108,12 @@ class _Build:
         port = FIRMWARE / "port" / self.board.port
         found = [*FIRMWARE.glob("engine/**/*.c"), *FIRMWARE.glob("link/*.c"), FIRMWARE / "main.c"]
         own = [file for file in (*port.glob("*.c"), *port.glob("*.S")) if not file.name.startswith("net_")]
+        if self.board.console in _SHARED_CONSOLES.values():
+            own = [file for file in own if file.name != "console.c"]
         taken = {file.name for file in own}  # a port's own file stands in for one that ports share
+        made_for, wanted = _SHARED_DRIVERS | _SHARED_CONSOLES, {None, self.network, self.board.console}
         shared = (file for file in FIRMWARE.glob("port/*.c") if file.name not in taken)
-        found += [*own, *(file for file in shared if _SHARED_DRIVERS.get(file.name) in {None, self.network})]
+        found += [*own, *(file for file in shared if made_for.get(file.name) in wanted)]
         if self.network is not None:
             found += [*FIRMWARE.glob("net/*.c"), port / f"net_{self.network}.c"]
         return tuple(sorted(found))
@@ -108,13 +127,22 @@ class _Build:
         speed = self.speed if FIRMWARE / "engine" in source.parents else ("-Os",)
         return [*self.flags, *speed, "-c", str(source), "-o", str(target)]
 
+    def objects_key(self) -> str:
+        """What names the objects: an image in RAM is linked from the same ones as that in flash."""
+        flags = [flag.replace(str(FIRMWARE), "") for flag in (*self.flags, *self.speed)]
+        return digest(
+            tree_digest(FIRMWARE),
+            self.compiler.name,
+            self.compiler.version,
+            self.network or "",
+            self.board.console,
+            *flags,
+        )
+
     def key(self) -> str:
         linker = (FIRMWARE / "port" / self.board.port / "link.ld").read_bytes()
-        flags = [flag.replace(str(FIRMWARE), "") for flag in (*self.flags, *self.link_flags, *self.speed)]
-        return digest(
-            tree_digest(FIRMWARE), linker, _memory_block(self.board), self.compiler.name, self.compiler.version,
-            self.network or "", *flags,
-        )  # fmt: skip
+        flags = [flag.replace(str(FIRMWARE), "") for flag in self.link_flags]
+        return digest(self.objects_key(), linker, _memory_block(self.board), *flags)
 
 
 def build(
@@ -135,7 +163,7 @@ def build(
     say = progress or (lambda _: None)
     plan = _build_for(board, toolchain, network, nodes)
     key = plan.key()
-    objects = entry("firmware", key, lambda place: _compile(plan, place, say))
+    objects = entry("firmware", plan.objects_key(), lambda place: _compile(plan, place, say))
     build_id = digest(key, program)[:32]
     place = entry("image", build_id, lambda place: _link(plan, objects, program, place, say))
     return (
@@ -169,6 +197,7 @@ def _build_for(board: Board, toolchain: str, network: Wire | None, nodes: int) -
         raise ToolMissing(f"{board.name} is a Linux program, this is {sys.platform}", hint="hil boards")
     compiler = zig() if toolchain == "zig" else host_compiler() if board.hosted else arm_gcc()
     target = board.build[toolchain]
+    ram = board.ram.bytes + (board.flash.bytes if board.image_in == "ram" else 0)
     link = [*target]
     if toolchain != "zig" and not board.hosted:
         link += ["-nostdlib", "-Wl,--no-warn-rwx-segments"]
@@ -179,7 +208,7 @@ def _build_for(board: Board, toolchain: str, network: Wire | None, nodes: int) -
         "HIL_BAUD": f"{board.baud}u",
         "HIL_STACK_BYTES": f"{board.stack_per_core}u",
         "HIL_CORES": f"{board.cores}u",
-        "HIL_RAM_BYTES": f"{board.ram.bytes}u",
+        "HIL_RAM_BYTES": f"{ram}u",
     }
     defines |= _networked(board, network, nodes)
     flags = [*target, *_COMMON]
@@ -259,7 +288,7 @@ def _link(plan: _Build, objects: Path, program: bytes, place: Path, say: Progres
     boot2.seal(elf)
     data = flat(Elf(elf).segments, board.flash.address)
     (place / "firmware.bin").write_bytes(data)
-    if board.uf2_family is not None:
+    if board.uf2_family is not None and board.image_in == "flash":
         (place / "firmware.uf2").write_bytes(uf2.encode(data, board.flash.address, board.uf2_family))
 
 
@@ -303,6 +332,8 @@ def _describe(board: Board, build_id: str, program: int, place: Path) -> Image:
         flash=flash,
         static_ram=static,
         arena_room=elf.value("__hil_arena_end") - elf.value("__hil_arena_start"),
+        rtt=elf.value(_RTT_BLOCK) if board.console == "rtt" else None,
+        in_ram=InRam(board.flash.address, elf.value("__hil_vectors")) if board.image_in == "ram" else None,
     )
 
 

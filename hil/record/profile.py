@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from hil import board as boards
 from hil.bench import Source
 from hil.deployment import Deployment, Planned
 from hil.errors import DoesNotFit
@@ -51,6 +52,7 @@ def profile_record(profile: Profile) -> dict[str, Any]:
         "board": deployment.board.name,
         "bench": profile.source,
         "flashed": profile.flashed,
+        **variant_record(deployment),
         "firmware": {"engine": "hil", "build": deployment.image.build_id, "toolchain": deployment.planned.toolchain},
         "cores": deployment.plan.cores,
         "nodes": 1,
@@ -119,10 +121,23 @@ def memory_record(deployment: Deployment, ram: RamUse) -> dict[str, Any]:
         "arena": ram.arena,
         "stacks": list(ram.stacks),
         "ram_predicted": deployment.ram_predicted,
-        "flash": image.flash,
-        "flash_code": image.code,
-        "flash_program": image.program,
+        **image_record(image.code, image.program, image.flash, in_ram=image.in_ram is not None),
     }
+
+
+def variant_record(deployment: Deployment) -> dict[str, str]:
+    """What is chosen of the board that is not the default; such results are no baseline for those with the default."""
+    image = deployment.image
+    load, console = {"load": "ram"} if image.in_ram else {}, {"console": "rtt"} if image.rtt is not None else {}
+    return {**load, **console}
+
+
+def image_record(code: int, program: int, whole: int, *, in_ram: bool) -> dict[str, Any]:
+    """Where an image lies and what it takes. One in RAM takes no flash, and is not part of `ram_peak`."""
+    if not in_ram:
+        return {"flash": whole, "flash_code": code, "flash_program": program}
+    held = {"ram_image": whole, "ram_image_code": code, "ram_image_program": program}
+    return {"flash": 0, "flash_code": 0, "flash_program": 0, **held}
 
 
 def model_record(graph: Graph) -> Mapping[str, Any]:
@@ -159,6 +174,7 @@ def refusal_record(graph: Graph, cores: int, objective: str | None, error: DoesN
 def node_record(planned: Planned) -> dict[str, Any]:
     """What one board needs of what it has."""
     plan, board, footprint = planned.plan, planned.board, planned.footprint
+    image, in_ram = footprint.flash_code + len(plan.program.data), board.image_in == "ram"
     return {
         "node": 0,
         "board": board.name,
@@ -167,8 +183,9 @@ def node_record(planned: Planned) -> dict[str, Any]:
         "arena": plan.arena_bytes,
         "stacks": list(footprint.stacks),
         "ram_available": board.ram.bytes + plan.cores * board.stack_per_core,
-        "flash": footprint.flash_code + len(plan.program.data),
-        "flash_available": board.flash.bytes,
+        "flash": 0 if in_ram else image,
+        "flash_available": boards.load(board.name).flash.bytes,
+        **({"ram_image": image} if in_ram else {}),
         "macs": plan.macs,
         "bytes_sent": 0,
         "bytes_received": 0,

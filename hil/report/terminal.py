@@ -69,7 +69,7 @@ def profile_view(record: Mapping[str, Any]) -> list[RenderableType]:
         ("latency", f"{duration(lat['median'])} median ({fine}; {spread}) [{record['bench']}]"),
         ("peak RAM", f"{mem['ram_peak']} B ({size(mem['ram_peak'])}), predicted {mem['ram_predicted']} B"),
         ("", f"static {mem['ram_static']}, arena {mem['arena']}, stack {' + '.join(map(str, mem['stacks']))}"),
-        ("flash", f"{mem['flash']} B ({size(mem['flash'])}): code {mem['flash_code']}, program {mem['flash_program']}"),
+        _image_row(mem),
         ("work", f"{model['macs']} multiply-accumulates"),
     ]
     title = f"{model['name']} on {record['board']} ({bench}), {record['cores']} core, {record['nodes']} node"
@@ -78,6 +78,14 @@ def profile_view(record: Mapping[str, Any]) -> list[RenderableType]:
         layers = [(r["operator"], r["tensor"], str(r["elements"]), str(r["mismatches"])) for r in record["layers"]]
         views.append(table(None, ["operator", "tensor", "elements", "differ"], layers, right=("elements", "differ")))
     return [*views, *verdict(record)]
+
+
+def _image_row(mem: Mapping[str, Any]) -> tuple[str, str]:
+    """Where the image lies, and what it takes there."""
+    where = "ram_image" if "ram_image" in mem else "flash"
+    label = "image in RAM" if where == "ram_image" else "flash"
+    parts = f"code {mem[f'{where}_code']}, program {mem[f'{where}_program']}"
+    return label, f"{mem[where]} B ({size(mem[where])}): {parts}"
 
 
 def verdict(record: Mapping[str, Any]) -> list[RenderableType]:
@@ -92,7 +100,9 @@ def plan_view(record: Mapping[str, Any]) -> list[RenderableType]:
     rows = [
         ("peak RAM", f"{node['ram_peak']} B of {node['ram_available']} ({size(node['ram_peak'])})"),
         ("", f"static {node['ram_static']}, arena {node['arena']}, stack {' + '.join(map(str, node['stacks']))}"),
-        ("flash", f"{node['flash']} B of {node['flash_available']} ({size(node['flash'])})"),
+        ("image in RAM", f"{node['ram_image']} B beside that ({size(node['ram_image'])})")
+        if "ram_image" in node
+        else ("flash", f"{node['flash']} B of {node['flash_available']} ({size(node['flash'])})"),
         ("work", f"{node['macs']} multiply-accumulates"),
         ("latency", f"about {duration(latency['total'])} (predicted)"),
         ("tightest", f"{tight['operator']}, {tight['tensor']}"),

@@ -21,10 +21,17 @@ from hil.wire import wire
 
 FILE = BOARDS / "rp2040.toml"
 RAW: dict[str, Any] = tomllib.loads(FILE.read_text("utf-8"))
-OPTIONAL = {("virtual",), ("uf2",), ("network",)}
+OPTIONAL = {("virtual",), ("uf2",), ("network",), ("console", "rtt")}
 PORTS = {("network", "uart"), ("network", "ethernet")}
 EITHER = {("build", "zig"), ("build", "gcc")}
-FLASH = {("flash",), ("flash", "pyocd"), ("flash", "uf2"), ("flash", "identity"), ("flash", "buffers")}
+FLASH = {
+    ("flash",),
+    ("flash", "pyocd"),
+    ("flash", "uf2"),
+    ("flash", "picotool"),
+    ("flash", "identity"),
+    ("flash", "buffers"),
+}
 
 
 def keys(table: dict[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
@@ -159,16 +166,16 @@ def test_missing_costs_are_named(path: tuple[str, ...]) -> None:
 
 @pytest.mark.parametrize("path", sorted(OPTIONAL), ids=name)
 def test_optional_keys_may_be_left_out(path: tuple[str, ...]) -> None:
-    field = {"uf2": "uf2_family", "network": "default_wire"}.get(path[-1], path[-1])
-    assert getattr(board.parse(FILE, text(without(path))), field) is None
+    field = {"uf2": "uf2_family", "network": "default_wire", "rtt": "consoles"}.get(path[-1], path[-1])
+    assert getattr(board.parse(FILE, text(without(path))), field) in (None, ("uart",))
 
 
 def test_the_flash_table_may_be_left_out_but_not_be_empty() -> None:
     bare = board.parse(FILE, text(without(("flash",))))
     assert (bare.flash_tools, bare.identity) == ({}, None)
     assert board.parse(FILE, text(without(("flash", "identity")))).identity is None
-    assert list(board.parse(FILE, text(without(("flash", "pyocd")))).flash_tools) == ["uf2"]
-    assert refused(changed(("flash",), {})) == "rp2040.toml: flash.pyocd: no tool (pyocd, esptool, uf2)"
+    assert list(board.parse(FILE, text(without(("flash", "pyocd")))).flash_tools) == ["uf2", "picotool"]
+    assert refused(changed(("flash",), {})) == "rp2040.toml: flash.pyocd: no tool (pyocd, esptool, uf2, picotool)"
 
 
 def test_a_loader_is_a_name_and_a_sector() -> None:

@@ -57,6 +57,7 @@ def test_every_key_is_read() -> None:
     assert [one.source for one in found.boards] == ["hardware", "hardware", "virtual"]
     assert (found.wait, found.state) == (60, Path("/var/lib/hil"))
     assert found.of("rp2040") == (a, b)
+    assert a.console == "uart"
     assert found.links[0].boards == ("pico-a", "pico-b")
     with pytest.raises(UsageError, match="has no board 'c'; it has: pico-a, pico-b, desk"):
         found.named("c")
@@ -66,6 +67,7 @@ def test_every_key_is_read() -> None:
     ("flash", "want"),
     [
         ("{ tool = 'pyocd' }", FlashTool("pyocd", "E661410403")),
+        ("{ tool = 'picotool' }", FlashTool("picotool", "E6614C311B7D8A2F")),
         ("{ tool = 'uf2' }", FlashTool("uf2", None)),
         ("{ tool = 'uf2', drive = '/media/x' }", FlashTool("uf2", "/media/x")),
     ],
@@ -80,6 +82,12 @@ def test_a_command_is_filled_word_by_word() -> None:
         {"elf": "/a b/{port}.elf", "port": "/dev/x", "probe": None}
     )
     assert filled == ["flash", "/a b/{port}.elf", "--port=/dev/x", ""]
+
+
+def test_a_board_with_its_console_in_ram_is_recognised_by_its_probe() -> None:
+    text = 'schema = 1\n[board.x]\nkind = "rp2350"\nconsole = "rtt"\nprobe = "E66"\nflash = { tool = "pyocd" }'
+    (board,) = lab.parse(FILE, text).boards
+    assert (board.identity, board.console, board.source) == ("probe E66", "rtt", "hardware")
 
 
 @pytest.mark.parametrize(
@@ -98,6 +106,8 @@ def test_a_command_is_filled_word_by_word() -> None:
         (FLASH, "{ drive = '/x' }", "board.pico-a.flash.command: a board is flashed by a command, or by a tool"),
         (FLASH, "{ tool = 'jlink' }", "board.pico-a.flash.tool: 'jlink' does not flash a rp2040; known for"),
         (FLASH, "{ tool = 'pyocd', drive = '/x' }", "board.pico-a.flash.drive: '/x' is for uf2, not for pyocd"),
+        ('serial = "E6614C311B7D8A2F"\nlocation = "1-1.2"\nprobe = "E661410403"\nbaud = 115200\n' + f"flash = {FLASH}",
+         "port = 'socket://x:1'\nflash = { tool = 'picotool' }", "board.pico-a.serial: missing; picotool wants"),
         (f'probe = "E661410403"\nbaud = 115200\nflash = {FLASH}', "flash = { tool = 'pyocd' }",
          "board.pico-a.probe: missing; pyocd wants"),
         ("init; reset; exit'", "init", "board.pico-a.reset: \"openocd -c 'init\" is no command line: "),
@@ -119,6 +129,10 @@ def test_a_command_is_filled_word_by_word() -> None:
         ('"pico-a", "pico-b"]', '"pico-a", "pico-c"]', "link.pair.boards: 'pico-c' is not one of pico-a, pico-b, desk"),
         ('"pico-a", "pico-b"]', '"pico-a", "pico-a"]', "names a board twice"),
         ('"pico-a", "pico-b"]', '"pico-a"]', "link.pair.boards: expected a list of two boards or more"),
+        ("clock_ppm = -12.5", 'console = "usb"', "board.pico-a.console: 'usb' is not one of uart, rtt, which a rp2040"),
+        ("clock_ppm = -12.5", 'console = "rtt"', "board.pico-a.console: 'rtt' is behind a probe: it wants flash = {"),
+        (f"flash = {FLASH}", "flash = { tool = 'pyocd' }\nconsole = 'rtt'",
+         "board.pico-a.serial: a board with console = \"rtt\" is recognised by its probe"),
         ("schema = 1", "schema = ", "bench.toml: not TOML: "),
     ],
 )  # fmt: skip

@@ -134,7 +134,7 @@ def test_another_kind_of_board_is_not_flashed(kind: str, other: str) -> None:
 
 def test_the_wrong_tool_and_the_wrong_image_are_usage_errors() -> None:
     deployment = deployed("rp2040", "op_tiny")
-    with pytest.raises(UsageError, match="'esptool' does not flash a rp2040; pyocd or uf2 does"):
+    with pytest.raises(UsageError, match="'esptool' does not flash a rp2040; pyocd or uf2 or picotool does"):
         flash.flash("x", deployment.image, deployment.board, "esptool")
     with pytest.raises(UsageError, match="the image is for a rp2040, not for a rp2350"):
         flash.flash("x", deployment.image, boards.load("rp2350"))
@@ -355,18 +355,21 @@ def test_pyocds_driver_of_cmsis_dap_flashes_too(kind: str, monkeypatch: pytest.M
         monkeypatch.setitem(driver.INTERFACE, driver.USB_BACKEND, cmsis_dap.interface(None))
         identity = deployment.board.identity
         assert identity is not None
-        done = pyocd_child.attempt(
-            {
-                "probe": serial,
-                "target": deployment.board.flash_tools["pyocd"],
-                "file": str(deployment.image.bin),
-                "address": deployment.board.flash.address,
-                "buffers": None,
-                "identity": vars(identity),
-                "loader": loader.described(deployment.board),
-            }
-        )
-        firmware.close()
+        request = {
+            "probe": serial,
+            "target": deployment.board.flash_tools["pyocd"],
+            "file": str(deployment.image.bin),
+            "address": deployment.board.flash.address,
+            "buffers": None,
+            "identity": vars(identity),
+            "loader": loader.described(deployment.board),
+        }
+        done = pyocd_child.attempt(request)
         assert done["written"] >= done["bytes"] > 0
+        assert pyocd_child.attempt(request)["written"] == 0, "read back through the same driver, and unchanged"
+        assert deployment.image.bin is not None
+        image = deployment.image.bin.read_bytes()
+        assert board.probe.read(deployment.board.flash.address, len(image)) == image
+        firmware.close()
         assert firmware.packets > 100
         computes(deployment, board)

@@ -1,9 +1,9 @@
 /* UART0, polled (section 4.2). Its receive FIFO of 32 bytes is emptied by the main loop between requests. */
 #include "port.h"
 #include "registers.h"
-#include "rp2040.h"
 
-void rp2040_start_console(void)
+/* 8N1, HIL_BAUD; clk_peri must run at HIL_CLOCK_HZ. */
+void hil_port_start_console(void)
 {
     clear_bits(RESETS_RESET, RESET_UART0);
     wait_bits(RESETS_DONE, RESET_UART0);

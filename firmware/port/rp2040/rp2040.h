@@ -4,9 +4,6 @@
 /* Starts the microsecond timer and the cycle counter; clk_ref must be at 12 MHz. */
 void rp2040_start_clock_counters(void);
 
-/* UART0 on GPIO 0 and 1, 8N1, HIL_BAUD; clk_peri must run at HIL_CLOCK_HZ. */
-void rp2040_start_console(void);
-
 /* Puts core 1 back into the boot ROM, wherever an image before this one left it. */
 void rp2040_reset_core1(void);
 

@@ -4,9 +4,6 @@
 /* Starts the microsecond timer and the cycle counter; clk_ref must be at 12 MHz. */
 void rp2350_start_clock_counters(void);
 
-/* UART0 on GPIO 0 and 1, 8N1, HIL_BAUD; clk_peri must run at HIL_CLOCK_HZ. */
-void rp2350_start_console(void);
-
 /* Lets the core that runs this use its floating-point unit. */
 void rp2350_enable_fpu(void);
 

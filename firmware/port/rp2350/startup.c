@@ -58,7 +58,7 @@ __attribute__((noreturn)) static void hil_reset(void)
     start_clocks();
     release(RESET_IO_BANK0 | RESET_PADS_BANK0);
     rp2350_start_clock_counters();
-    rp2350_start_console();
+    hil_port_start_console();
     main();
     for (;;) {
     }
