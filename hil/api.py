@@ -14,7 +14,9 @@ import numpy.typing as npt
 
 from hil import board as boards
 from hil.bench import ANYWHERE, Bench, Source, Where, choose, lab_for
+from hil.bench.choose import labgrid_of
 from hil.bench.discover import discovered
+from hil.bench.labgrid import seen
 from hil.bench.local import state_of
 from hil.bench.state import State
 from hil.board import Board
@@ -320,6 +322,8 @@ class Place:
 
 def places(board: Board, where: Where = ANYWHERE) -> tuple[Place, ...]:
     """Where a board of this kind can be reached. A virtual one starts on demand, as often as it is asked for."""
+    if (labgrid := labgrid_of(where)) is not None:
+        return tuple(Place(*seen) for seen in seen(labgrid, board.name))
     lab = lab_for(where)
     state = State(state_of(lab))
     ours = lab.of(board.name) if lab else ()

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from rich.console import RenderableType
 from rich.text import Text
 
 from hil.bench import discover
-from hil.bench.choose import Where, lab_for
+from hil.bench.choose import Where, lab_for, labgrid_of
 from hil.bench.hands import Say, hands_for
 from hil.bench.lab import Lab, LabBoard
 from hil.bench.local import state_of
+from hil.bench.place import identity
 from hil.bench.ports import check_allowed
-from hil.bench.state import State
+from hil.bench.state import State, state_root
 from hil.errors import HilError, UsageError
 from hil.report import Outcome, plain, table
 
@@ -23,7 +24,10 @@ from hil.report import Outcome, plain, table
 def add_options(sub: argparse.ArgumentParser) -> None:
     """`--bench` and `--require-hardware`, as pytest's `--hil-bench` and `--hil-require-hardware`."""
     sub.add_argument(
-        "--bench", default="auto", metavar="WHERE", help="auto, virtual, or the path of a lab file (default: auto)"
+        "--bench",
+        default="auto",
+        metavar="WHERE",
+        help="auto, virtual, the path of a lab file, or labgrid:HOST:PORT[,TAG=VALUE][,wait=SECONDS] (default: auto)",
     )
     sub.add_argument("--require-hardware", action="store_true", help="fail where only a virtual board can be reached")
     flash = "how images come onto virtual boards: by the tool that flashes such boards (default), or put there directly"
@@ -48,7 +52,12 @@ def add_command(commands: Any) -> None:
         sub = words.add_parser(name, help=what, description=what[0].upper() + what[1:] + ".")
         sub.add_argument("--json", metavar="PATH", help="write the result as JSON; '-' is standard output, alone on it")
         if name != "suggest":
-            sub.add_argument("--bench", default="auto", metavar="PATH", help="the lab file (default: this machine's)")
+            sub.add_argument(
+                "--bench",
+                default="auto",
+                metavar="PATH",
+                help="the lab file (default: this machine's), or labgrid:HOST:PORT for release",
+            )
         if name == "release":
             sub.add_argument("names", nargs="+", metavar="BOARD", help="a board's name in the lab file")
         sub.set_defaults(run=run)
@@ -79,7 +88,10 @@ def _suggest(_args: argparse.Namespace, say: Say) -> Outcome:
 
 
 def _lab(args: argparse.Namespace) -> Lab:
-    lab = lab_for(Where(args.bench))
+    where = Where(args.bench)
+    lab = lab_for(where)
+    if lab is None and labgrid_of(where) is not None:
+        raise UsageError(f"{args.bench} has places, not a lab file", hint=f"hil boards --bench {args.bench}")
     if lab is None:
         raise UsageError("there is no lab file on this machine", hint="hil lab suggest > ~/.config/hil/lab.toml")
     return lab
@@ -115,10 +127,14 @@ def _seen(board: LabBoard, state: State) -> Mapping[str, Any]:
 
 
 def _release(args: argparse.Namespace, _say: Say) -> Outcome:
-    lab = _lab(args)
-    state = State(state_of(lab))
-    chosen: Sequence[LabBoard] = [lab.named(name) for name in args.names]
-    released = [(board.name, state.release(board.identity)) for board in chosen]
+    if (labgrid := labgrid_of(Where(args.bench))) is not None:
+        state = State(state_root())
+        known = [(name, identity(labgrid.address, name)) for name in args.names]
+    else:
+        lab = _lab(args)
+        state = State(state_of(lab))
+        known = [(board.name, board.identity) for board in map(lab.named, args.names)]
+    released = [(name, state.release(what)) for name, what in known]
     lines = [f"{name}: {'released' if was else 'was not set aside'}" for name, was in released]
     record = {"schema": "hil.lab.release/1", "released": [name for name, was in released if was]}
     return Outcome(record, [Text("\n".join(lines))])

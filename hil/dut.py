@@ -210,6 +210,7 @@ def connected(deployment: Deployment, station: Station) -> Iterator[Dut]:
     """A link to a board that has been started, whose identity is checked."""
     board = deployment.board
     link = Link.open(station.url, board.baud, board=board.name, symbolize=deployment.image.symbolize)
+    link.place = station.place
     with link:
         try:
             hello = link.hello()

@@ -12,6 +12,7 @@
     |       `-- DoesNotFit         needs more RAM or flash than the board has
     +-- InfrastructureError    4  the lab, not the model: worth another try
     |   +-- BoardMissing           no board, or it vanished
+    |   |   `-- BenchLost              what it is reached through is gone: an exporter, a coordinator
     |   +-- BoardBusy              somebody else holds it, and longer than we wait
     |   +-- BoardQuarantined       set aside, until 'hil lab release'
     |   +-- StateFailed            what is known of a lab's boards cannot be written down, or read
@@ -123,6 +124,10 @@ class InfrastructureError(HilError):
 
 class BoardMissing(InfrastructureError):
     """No board where one was expected."""
+
+
+class BenchLost(BoardMissing):
+    """Another machine that has the board, or tells who has it, does not answer. Nothing is known against the board."""
 
 
 class BoardBusy(InfrastructureError):

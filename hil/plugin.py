@@ -48,7 +48,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="seeded faults of a cluster to try (default: 20)")  # fmt: skip
     add("--hil-bench", default="auto", metavar="WHERE",
         help="where boards are: auto (this machine's lab file, what is plugged in, else virtual), virtual, "
-             "or the path of a lab file (default: auto)")  # fmt: skip
+             "the path of a lab file, or labgrid:HOST:PORT[,TAG=VALUE][,wait=SECONDS] (default: auto)")  # fmt: skip
     add("--hil-flash", choices=("tool", "direct"), default="tool",
         help="how images come onto virtual boards that can be flashed: by the tool that flashes such boards, or put "
              "there directly, which is not how a real board gets one (default: tool)")  # fmt: skip

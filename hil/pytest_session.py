@@ -17,7 +17,7 @@ from hil.cases import Case
 from hil.cluster import Cluster
 from hil.deployment import ClusterDeployment, Deployment, Say, Tensors, silent
 from hil.dut import Dut
-from hil.errors import BoardBusy, DeviceError, HilError, InfrastructureError
+from hil.errors import BoardBusy, DeviceError, HilError, InfrastructureError, LinkError, NodeFailed
 from hil.model import inputs as input_sets
 from hil.model.graph import Graph
 from hil.model.reference import ReferenceResult
@@ -132,7 +132,8 @@ class Session:
             self._note_recovery(case, running)
         try:
             yield self._running[1]
-        except (InfrastructureError, DeviceError):
+        except (InfrastructureError, DeviceError) as error:
+            self._explain(error)
             self._power_off(failed=True)
             raise
         finally:
@@ -141,6 +142,7 @@ class Session:
     def note_failure(self, error: BaseException | None) -> None:
         """How a test, or its set-up, ended: after an error of board or lab the next one gets a fresh board."""
         if isinstance(error, InfrastructureError | DeviceError):
+            self._explain(error)
             self._power_off(failed=True)
 
     def _started(self, case: Case, start: Callable[[], AbstractContextManager[Dut | Cluster]]) -> Dut | Cluster:
@@ -152,6 +154,17 @@ class Session:
         except BoardBusy as error:
             self._busy[case.board] = error
             raise
+
+    def _explain(self, error: HilError) -> None:
+        """Add to an error of a link what the bench knows of it: that a port is gone, or a machine of the lab."""
+        if self._running is None or not isinstance(error, LinkError | NodeFailed):
+            return
+        running = self._running[1]
+        for dut in running.duts if isinstance(running, Cluster) else (running,):
+            trouble = getattr(dut.station, "trouble", lambda: None)()
+            if trouble is not None and trouble.message not in error.message:
+                error.message += f"; {trouble.message}"
+                error.hint = trouble.hint or error.hint
 
     def _note_recovery(self, case: Case, running: Dut | Cluster) -> None:
         """Remember what it took to bring the boards to life, where that was more than flashing them."""

@@ -2,6 +2,7 @@
 
 from hil.bench.choose import ANYWHERE, Where, bench_for, lab_file, lab_for
 from hil.bench.lab import Lab, LabBoard
+from hil.bench.labgrid import LabgridBench
 from hil.bench.local import LocalBench
 from hil.bench.station import Bench, Breakable, Rack, Source, Station, Wires
 from hil.bench.virtual import VirtualBench
@@ -12,6 +13,7 @@ __all__ = [
     "Breakable",
     "Lab",
     "LabBoard",
+    "LabgridBench",
     "LocalBench",
     "Rack",
     "Source",

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from hil.bench.discover import consoles, discovered
 from hil.bench.lab import Lab, load
+from hil.bench.labgrid import PREFIX, Labgrid, LabgridBench, parse
 from hil.bench.local import LocalBench
 from hil.bench.state import State, state_root
 from hil.bench.station import DIRECT, Bench
@@ -21,7 +22,7 @@ SYSTEM = Path("/etc/hil/lab.toml")
 
 @dataclass(frozen=True)
 class Where:
-    """`bench`: auto, virtual, or the path of a lab file. `hardware`: a virtual board will not do.
+    """`bench`: auto, virtual, the path of a lab file, or labgrid:HOST:PORT. `hardware`: a virtual board will not do.
 
     `direct`: onto boards of the virtual bench images are not flashed but put in place.
     """
@@ -45,25 +46,34 @@ def lab_file() -> Path | None:
 
 def lab_for(where: Where) -> Lab | None:
     """The lab that is asked for, or this machine's; None for none. Raises `LabFileError`, `UsageError`."""
-    if where.bench == "virtual":
+    if where.bench == "virtual" or labgrid_of(where) is not None:
         return None
     if where.bench != "auto":
         path = Path(where.bench)
         if not path.is_file():
             raise UsageError(
-                f"--hil-bench {where.bench}: neither auto nor virtual, nor a lab file", hint="hil lab suggest"
+                f"--hil-bench {where.bench}: neither auto nor virtual, nor a lab file, nor labgrid:HOST:PORT",
+                hint="hil lab suggest",
             )
         return load(path)
     file = lab_file()
     return None if file is None else load(file)
 
 
+def labgrid_of(where: Where) -> Labgrid | None:
+    """The labgrid coordinator that is asked for; None for another bench. Raises `UsageError`."""
+    return parse(where.bench) if where.bench.startswith(PREFIX) else None
+
+
 def bench_for(board: Board, where: Where = ANYWHERE) -> Bench:
     """Where a board of this kind can be reached. Raises `BoardMissing`, `LabFileError`, `UsageError`."""
+    labgrid = labgrid_of(where)
     lab = lab_for(where)
     found = lab.of(board.name) if lab is not None else ()
-    if lab is not None and found:
-        bench: Bench = LocalBench(lab, found[0].source)
+    if labgrid is not None:
+        bench: Bench = LabgridBench(labgrid, board.name)
+    elif lab is not None and found:
+        bench = LocalBench(lab, found[0].source)
     elif lab is not None and where.bench != "auto":
         raise BoardMissing(f"{lab.file} has no {board.name}", hint="hil lab suggest, or --hil-bench virtual")
     elif where.bench == "auto" and consoles() and (plugged := discovered(board.name, board.baud, State(state_root()))):

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from hil.bench.hands import Hands, Say, hands_for
 from hil.bench.lab import Lab, LabBoard, LabLink
-from hil.bench.recovery import NotRevived, bring_up
+from hil.bench.recovery import NotRevived, bring_up, set_aside
 from hil.bench.state import State, state_root
-from hil.bench.station import Rack, Source, Station, Wires, silent
+from hil.bench.station import Known, Rack, Source, Station, Wires, silent
 from hil.errors import BoardMissing, BoardQuarantined, InfrastructureError
 from hil.image.build import Image
 from hil.wire import Wire
@@ -20,7 +20,7 @@ from hil.wire import Wire
 class LocalStation:
     """A board of the lab that runs an image. `recovery`: what it took to get there, a line for each step."""
 
-    def __init__(self, board: LabBoard, hands: Hands, recovery: tuple[str, ...]) -> None:
+    def __init__(self, board: Known, hands: Hands, recovery: tuple[str, ...]) -> None:
         self._hands = hands
         self.source: Source = board.source
         self.url = hands.port()
@@ -41,6 +41,14 @@ class LocalStation:
 
     def diagnostics(self) -> str:
         return self._hands.diagnostics()
+
+    def trouble(self) -> InfrastructureError | None:
+        """Why the bench does not reach it any more; None: it does."""
+        try:
+            self._hands.port()
+        except InfrastructureError as error:
+            return error
+        return None
 
 
 class LocalRack:
@@ -78,7 +86,7 @@ class LocalBench:
                     try:
                         story = bring_up(chosen, hands, image, say=say)
                     except NotRevived as error:
-                        self._set_aside(chosen, image, error)
+                        set_aside(self.state, chosen, image, error)
                         say(f"{chosen.name} is set aside")
                         continue
                     yield LocalStation(chosen, hands, story)
@@ -95,16 +103,6 @@ class LocalBench:
                 f"every {kind} of {self.lab.file} is set aside: {why}", hint=f"hil lab release {names}"
             )
         return [identity for identity, found in aside.items() if found is None]
-
-    def _set_aside(self, board: LabBoard, image: Image, error: NotRevived) -> None:
-        """Quarantine the board, unless it is rather the image that does not live: another board went the same way."""
-        before = self.state.quarantined_with(image.build_id)
-        if before is not None:
-            raise BoardMissing(
-                f"{error.message}. {before.board} was set aside with the same image: suspect the image, not the boards",
-                hint=f"hil lab release {before.board}",
-            ) from error
-        self.state.set_aside(board.identity, board.name, "; ".join(error.story), image.build_id)
 
     @contextmanager
     def start_cluster(self, nodes: Sequence[tuple[str, Image]], wire: Wire, *, say: Say = silent) -> Iterator[Rack]:
@@ -127,7 +125,7 @@ class LocalBench:
                 try:
                     story = bring_up(member, hands, image, say=say)
                 except NotRevived as error:
-                    self._set_aside(member, image, error)
+                    set_aside(self.state, member, image, error)
                     raise BoardMissing(error.message, hint=f"hil lab release {member.name}") from error
                 stations.append(LocalStation(member, hands, story))
             yield LocalRack(stations)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from hil.bench.lab import LabBoard
+from hil.bench.station import Known
 from hil.errors import BoardMissing
 
 RETURNS = 10.0
@@ -65,19 +66,19 @@ def resolve(board: LabBoard, ports: Sequence[UsbPort] | None = None) -> str:
     return fitting[0].device
 
 
-def wait_for(board: LabBoard, limit: float = RETURNS) -> str:
-    """`resolve`, for a port that may be about to come back."""
+def wait_for(port: Callable[[], str], limit: float = RETURNS) -> str:
+    """What `port` gives, for one that may be about to come back. Raises `BoardMissing`."""
     deadline = time.monotonic() + limit
     while True:
         try:
-            return resolve(board)
+            return port()
         except BoardMissing:
             if time.monotonic() >= deadline:
                 raise
         time.sleep(_LOOK)
 
 
-def check_allowed(board: LabBoard, device: str) -> None:
+def check_allowed(board: Known, device: str) -> None:
     """Raise `BoardMissing`, with the udev rule that mends it, where this user may not open the port."""
     if "://" in device or os.access(device, os.R_OK | os.W_OK):
         return

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from hil.bench.hands import Hands, Say
-from hil.bench.lab import LabBoard
 from hil.bench.ports import check_allowed, wait_for
+from hil.bench.state import State
+from hil.bench.station import Known
 from hil.errors import (
+    BenchLost,
     BoardMissing,
     DeviceHang,
     FlashFailed,
@@ -36,7 +38,7 @@ class NotRevived(InfrastructureError):
         self.story = story
 
 
-def bring_up(board: LabBoard, hands: Hands, image: Image, *, say: Say) -> tuple[str, ...]:
+def bring_up(board: Known, hands: Hands, image: Image, *, say: Say) -> tuple[str, ...]:
     """Flash, and see that the board runs this very image; else reset, flash again, cycle its power and flash again.
 
     Gives what had to be done after the first flash, a line for each step; empty if all went well at once.
@@ -49,7 +51,7 @@ def bring_up(board: LabBoard, hands: Hands, image: Image, *, say: Say) -> tuple[
         steps.append(("reset", hands.reset))
     steps.append(("flash again", lambda: hands.flash(image, say=say)))
     if "power" in hands.ways:
-        steps.append(("power cycle and flash", lambda: _cycle_and_flash(board, hands, image, say)))
+        steps.append(("power cycle and flash", lambda: _cycle_and_flash(hands, image, say)))
     error: InfrastructureError | DeviceHang | None = None
     flashed = False
     for name, step in steps:
@@ -61,7 +63,7 @@ def bring_up(board: LabBoard, hands: Hands, image: Image, *, say: Say) -> tuple[
             step()
             flashed = True
             _check(board, hands, image)
-        except (ToolMissing, WrongBoard, StateFailed):
+        except (ToolMissing, WrongBoard, StateFailed, BenchLost):
             raise
         except (InfrastructureError, DeviceHang) as failed:
             error = failed
@@ -75,17 +77,28 @@ def bring_up(board: LabBoard, hands: Hands, image: Image, *, say: Say) -> tuple[
     ) from (error)
 
 
-def _reach(board: LabBoard, hands: Hands, image: Image, story: list[str], say: Say) -> None:
+def set_aside(state: State, board: Known, image: Image, error: NotRevived) -> None:
+    """Quarantine a board, unless it is rather the image that does not live: another board went the same way."""
+    before = state.quarantined_with(image.build_id)
+    if before is not None:
+        raise BoardMissing(
+            f"{error.message}. {before.board} was set aside with the same image: suspect the image, not the boards",
+            hint=f"hil lab release {before.board}",
+        ) from error
+    state.set_aside(board.identity, board.name, "; ".join(error.story), image.build_id)
+
+
+def _reach(board: Known, hands: Hands, image: Image, story: list[str], say: Say) -> None:
     """See that the board's port is there and free, and that no other kind of board is behind it."""
     try:
         port = hands.port()
     except BoardMissing as error:
-        if "power" not in hands.ways:
+        if "power" not in hands.ways or isinstance(error, BenchLost):
             raise
         say(f"{board.name}: power cycle, since it is not there")
         story.append(f"look: {_first_line(error)}")
         hands.power_cycle()
-        port = _port(board, hands)
+        port = wait_for(hands.port)
         story.append("power cycle: it is there again")
     check_allowed(board, port)
     if board.console != "uart":
@@ -101,36 +114,31 @@ def _reach(board: LabBoard, hands: Hands, image: Image, story: list[str], say: S
     _check_kind(board, port, hello, image)
 
 
-def _cycle_and_flash(board: LabBoard, hands: Hands, image: Image, say: Say) -> None:
+def _cycle_and_flash(hands: Hands, image: Image, say: Say) -> None:
     hands.power_cycle()
-    _port(board, hands)
+    wait_for(hands.port)
     hands.flash(image, say=say)
 
 
-def _port(board: LabBoard, hands: Hands) -> str:
-    """The port, which may still be on its way back."""
-    return wait_for(board) if board.virtual is None and board.console == "uart" else hands.port()
-
-
-def _check(board: LabBoard, hands: Hands, image: Image) -> None:
+def _check(board: Known, hands: Hands, image: Image) -> None:
     """Raise unless the board says that it runs this very image."""
-    port = _port(board, hands)
+    port = wait_for(hands.port)
     hello = _hello(board, port, _ASK, _TRIES)
     _check_kind(board, port, hello, image)
     if hello.build_id != image.build_id:
         raise FlashFailed(f"firmware {hello.build_id} runs, {image.build_id} was flashed")
 
 
-def _hello(board: LabBoard, port: str, timeout: float, tries: int) -> Hello:
+def _hello(board: Known, port: str, timeout: float, tries: int) -> Hello:
     with Link.open(port, board.baud, timeout=timeout, tries=tries, board=board.name) as link:
         return link.hello()
 
 
-def _check_kind(board: LabBoard, port: str, hello: Hello, image: Image) -> None:
+def _check_kind(board: Known, port: str, hello: Hello, image: Image) -> None:
     if hello.board != image.board:
         raise WrongBoard(
-            f"{board.name}: a {hello.board!r} answers at {port} where the lab file says {image.board!r}",
-            hint="hil lab check",
+            f"{board.name}: a {hello.board!r} answers at {port} where the bench has a {image.board!r}",
+            hint="hil boards",
         )
 
 

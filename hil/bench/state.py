@@ -70,6 +70,14 @@ class State:
         name = re.sub(r"[^A-Za-z0-9]+", "-", identity)[-60:].strip("-")
         return self.folder / what / f"{name}-{digest(identity)[:8]}"
 
+    def folder_of(self, what: str) -> Path:
+        """A folder of its own for something else that is remembered. Raises `StateFailed`."""
+        try:
+            self._make(self.folder / what)
+        except OSError as error:
+            self._failed(error)
+        return self.folder / what
+
     # -- leases --------------------------------------------------------------------------------------------------------
 
     def try_lease(self, identity: str, kind: str) -> int | None:
@@ -85,7 +93,7 @@ class State:
             with contextlib.suppress(OSError):  # who made it has done so
                 os.fchmod(handle, self._mode() & 0o666)
             command = " ".join(map(os.path.basename, sys.argv[:1])) + "".join(f" {word}" for word in sys.argv[1:])
-            owner = Owner(os.getpid(), _user(), command[:_LONGEST_COMMAND], time.time(), kind)
+            owner = Owner(os.getpid(), user(), command[:_LONGEST_COMMAND], time.time(), kind)
             os.ftruncate(handle, 0)
             os.pwrite(handle, json.dumps(asdict(owner)).encode(), 0)
         except BlockingIOError:
@@ -196,7 +204,8 @@ class State:
         ) from error
 
 
-def _user() -> str:
+def user() -> str:
+    """Whose process this is."""
     with contextlib.suppress(KeyError, OSError):
         return getpass.getuser()
     return f"user {os.getuid()}"

@@ -21,6 +21,25 @@ def silent(_: str) -> None:
     """Say nothing."""
 
 
+class Known(Protocol):
+    """What a bench knows of one of its boards before it is taken. `identity`: the same for everybody."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def identity(self) -> str: ...
+    @property
+    def baud(self) -> int: ...
+    @property
+    def console(self) -> str:
+        """Where its firmware has its console: "uart", or "rtt"."""
+
+    @property
+    def source(self) -> Source: ...
+
+
 class Station(Protocol):
     """One board on a bench, taken for this process and running an image."""
 

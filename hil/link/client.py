@@ -40,7 +40,8 @@ class Link:
     `timeout` is how long one try waits, in seconds, beside the time that its bytes take on the wire; `tries` how often
     a request is sent before `LinkTimeout`. A repeated request carries the same sequence number, so a device never
     does it twice. `on_log` gets each log line of the device; the last 200 are in `log`.
-    `symbolize` names a code address in fault reports. `board` names the device in messages until HELLO does.
+    `symbolize` names a code address in fault reports. `board` names the device in messages until HELLO does; where
+    `place` is set, which says where it is in words, that does.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Link:
         self.log: deque[str] = deque(maxlen=_KEPT_LINES)
         self.retries = 0
         """Requests that had to be sent again since the link was opened."""
+        self.place = ""
         self._board = board
         self._seconds_a_byte = 10 / baud
         self._deframer = Deframer()
@@ -383,8 +385,8 @@ class Link:
 
     def _named(self, error: LinkError) -> LinkError:
         """A transport knows its port only: add the board."""
-        name = self._hello.board if self._hello else self._board
-        return type(error)(f"{name} on {error.message}" if name else error.message, hint=error.hint or "hil boards")
+        why = error.message.removeprefix(f"{self.transport.name}: ")
+        return type(error)(f"{self._name()}: {why}", hint=error.hint or "hil boards")
 
     def _logged(self, line: str) -> None:
         self.log.append(line)
@@ -413,5 +415,7 @@ class Link:
         return LinkError(f"{self._name()}: {kind.name}: the device sent nonsense in a sound frame: {why}")
 
     def _name(self) -> str:
+        if self.place:
+            return self.place
         name = self._hello.board if self._hello else self._board
         return f"{name} on {self.transport.name}" if name else self.transport.name

@@ -66,10 +66,10 @@ def test_a_port_that_vanished_is_waited_for_and_found_under_its_new_name(monkeyp
     looks = [(), (OTHER,), (replace(PROBE, device="/dev/ttyACM7"),)]
     monkeypatch.setattr(ports, "usb_ports", lambda: looks.pop(0))
     monkeypatch.setattr(ports, "_LOOK", 0)
-    assert ports.wait_for(PICO) == "/dev/ttyACM7"
+    assert ports.wait_for(lambda: ports.resolve(PICO)) == "/dev/ttyACM7"
     plug(monkeypatch, OTHER)
     with pytest.raises(BoardMissing, match=r"pico-a: no port carries serial E661; .* that are: /dev/ttyACM2 \(B000\)"):
-        ports.wait_for(PICO, limit=0)
+        ports.wait_for(lambda: ports.resolve(PICO), limit=0)
 
 
 def test_two_identical_boards_are_told_apart_by_their_place_or_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -166,7 +166,7 @@ def test_other_peoples_runs_load_nothing_heavy(pytester: pytest.Pytester) -> Non
             heavy = {"numpy", "rich", "serial", "unicorn", "ziglang", "ai_edge_litert", "hil.api", "hil.cases"}
             assert sorted(heavy & set(sys.modules)) == []
     """)
-    pytester.runpytest_subprocess("-p", "no:hypothesispytest").assert_outcomes(passed=1)
+    pytester.runpytest_subprocess("-p", "no:hypothesispytest", "-p", "no:labgrid").assert_outcomes(passed=1)
 
 
 # -- cases and ids -----------------------------------------------------------------------------------------------------

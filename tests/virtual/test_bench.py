@@ -218,7 +218,7 @@ def test_another_kind_of_board_is_never_flashed(tmp_path: Path, deployment: Depl
         other = api.prepare(model, api.Request("rp2350"))
         with control(one) as hands:
             hands.flash(other.image.elf)
-        with pytest.raises(FlashFailed, match=r"a: a 'rp2350' answers at socket://.* where the lab file says 'rp2040'"):
+        with pytest.raises(FlashFailed, match=r"a: a 'rp2350' answers at socket://.* where the bench has a 'rp2040'"):
             api.running(deployment, where=where).__enter__()
         with control(one) as hands:
             assert hands.state().runs, "it still runs what it ran"
