@@ -28,6 +28,18 @@ from hil.errors import BenchLost, BoardMissing, FlashFailed, InfrastructureError
 
 SCHEMA = "hil.labgrid/1"
 DEFAULT_PORT = 20408
+SWITCHES = frozenset(
+    {
+        "NetworkPowerPort",
+        "NetworkUSBPowerPort",
+        "NetworkSiSPMPowerPort",
+        "PDUDaemonPort",
+        "TasmotaPowerPort",
+        "NetworkYKUSHPowerPort",
+        "NetworkSysfsGPIO",
+    }
+)
+"""The resources that the child knows as power switches."""
 _ROOT = Path(__file__).resolve().parent.parent.parent
 _START_LIMIT = 45.0
 _LIMIT = 90.0
@@ -84,9 +96,10 @@ class Port:
 
     @property
     def url(self) -> str:
-        """As pyserial has it."""
+        """As pyserial has it. ser2net does not confirm what it cannot set, such as DTR of a port that has none."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{'socket' if self.protocol == 'raw' else 'rfc2217'}://{host}:{self.port}"
+        where = f"{host}:{self.port}"
+        return f"socket://{where}" if self.protocol == "raw" else f"rfc2217://{where}?ign_set_control"
 
 
 class Coordinator:

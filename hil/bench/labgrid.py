@@ -30,7 +30,7 @@ PREFIX = "labgrid:"
 _LOOK = 0.5  # seconds between two looks at a reservation
 _SAY_AGAIN = 5.0
 _TAG = re.compile(r"[a-z][a-z0-9_]+\Z")
-_HOST = re.compile(r"[A-Za-z0-9._-]+\Z|\[[0-9A-Fa-f:.]+\]\Z")
+_HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z|\[[0-9A-Fa-f:.]+\]\Z")
 _MOST_NODES = 64
 
 

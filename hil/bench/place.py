@@ -11,13 +11,12 @@
 
 from __future__ import annotations
 
-import re
 import time
 from dataclasses import dataclass
 
 from hil import board as boards
 from hil import flash as flashing
-from hil.bench.coordinator import Coordinator, PlaceInfo, Port
+from hil.bench.coordinator import SWITCHES, Coordinator, PlaceInfo, Port
 from hil.bench.hands import FLASH_LIMIT, Say
 from hil.bench.station import Source
 from hil.errors import BoardMissing, FlashFailed, InfrastructureError, UsageError
@@ -27,7 +26,6 @@ from hil.virtual.probe import Probe
 
 _SERIAL, _DEBUGGER = "NetworkSerialPort", "NetworkUSBDebugger"
 _VIRTUAL = {"clock", "debug"}
-_POWER = re.compile(r"Power|Relais|Relay|GPIO")
 _LIMIT = 60.0
 _TAIL = 800
 
@@ -94,7 +92,7 @@ def problem(place: PlaceInfo) -> str | None:
 
 def _switched(place: PlaceInfo) -> bool:
     """Whether its power can be taken away and given back."""
-    return any(_POWER.search(resource.cls) for resource in place.resources)
+    return any(resource.cls in SWITCHES for resource in place.resources)
 
 
 class PlaceHands:
@@ -166,7 +164,7 @@ class PlaceHands:
     def _by_pyocd(self, image: Image, target: str) -> None:
         assert image.bin is not None
         probe, address = self._place.tags["probe"], boards.load(self._board.kind).flash.address
-        words = ["pyocd", "load", "--no-config", "--probe", probe, "--target", target, "--erase", "sector"]
+        words = ["pyocd", "load", "--no-config", "--no-wait", "--probe", probe, "--target", target, "--erase", "sector"]
         words += ["--format", "bin", "--base-address", f"{address:#x}", "{file}"]
         log = log_file("pyocd", self._board.kind, self._place.name)
         status, said = self._coordinator.run(self._place.name, _DEBUGGER, words, file=image.bin, limit=FLASH_LIMIT)
@@ -182,7 +180,7 @@ class PlaceHands:
             return
         probe = self._place.tags["probe"]
         target = boards.load(self._board.kind).flash_tools["pyocd"]
-        words = ["pyocd", "reset", "--no-config", "--probe", probe, "--target", target]
+        words = ["pyocd", "reset", "--no-config", "--no-wait", "--probe", probe, "--target", target]
         status, said = self._coordinator.run(self._place.name, _DEBUGGER, words, limit=_LIMIT)
         if status:
             raise InfrastructureError(

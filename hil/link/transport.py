@@ -98,8 +98,10 @@ class SerialTransport:
 
         self.name = url
         self._gone = (serial.SerialException, OSError, TypeError)
+        # pyserial's RFC 2217 has no limit for writes: it writes to a socket, which TCP times out.
+        limit = None if urlsplit(url).scheme == "rfc2217" else _WRITE_LIMIT
         try:
-            self._port = serial.serial_for_url(url, baudrate=baud, timeout=0, write_timeout=_WRITE_LIMIT, rtscts=flow)
+            self._port = serial.serial_for_url(url, baudrate=baud, timeout=0, write_timeout=limit, rtscts=flow)
             self._port.reset_input_buffer()
         except (serial.SerialException, OSError, ValueError) as error:
             raise BoardMissing(f"{url}: cannot be opened: {error}", hint="hil boards") from error

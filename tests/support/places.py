@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import tty
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -229,3 +230,63 @@ def _copy(one: socket.socket, other: socket.socket, change: Callable[[bytes], by
         with contextlib.suppress(OSError):
             end.shutdown(socket.SHUT_RDWR)
         end.close()
+
+
+def another_machine(folder: Path) -> dict[str, str]:
+    """An environment in which ssh and rsync lead to another machine, which is this one with a cache of its own."""
+    tools = folder / "bin"
+    tools.mkdir(parents=True)
+    for name, script in (("ssh", _SSH), ("rsync", _RSYNC)):
+        (tools / name).write_text(script.replace("CACHE", str(folder / "cache")))
+        (tools / name).chmod(0o755)
+    return {"PATH": f"{tools}:{os.environ['PATH']}"}
+
+
+_SSH = """#!/bin/sh
+case " $* " in *" -O check "*) echo "No ControlPath specified"; exit 255 ;; esac
+for word; do
+  case "$word" in ControlPath=*) socket=${word#ControlPath=} ;; -MN) master=yes ;; esac
+done
+if [ -n "$master" ]; then : >"$socket"; exit 0; fi
+case " $* " in *" -O "*) exit 0 ;; esac
+while [ "$1" != 127.0.0.1 ]; do shift; done
+shift
+[ "$1" != -- ] || shift
+exec sh -c "$(printf %s "$*" | sed 's#/var/cache/labgrid#CACHE#g')"
+"""
+_RSYNC = """#!/bin/sh
+while [ $# -gt 2 ]; do shift; done
+exec cp "$1" "$(printf %s "${2#*:}" | sed 's#/var/cache/labgrid#CACHE#g')"
+"""
+
+
+@contextmanager
+def terminal(board: VirtualBoard) -> Iterator[str]:
+    """The console of a virtual board as a terminal of this machine; gives its path."""
+    near, far = os.openpty()
+    tty.setraw(near)
+    tty.setraw(far)
+    host, _, port = board.uart0_url.removeprefix("socket://").rpartition(":")
+    with socket.create_connection((host, int(port))) as line:
+
+        def copy() -> None:
+            with contextlib.suppress(OSError):
+                while data := line.recv(4096):
+                    os.write(near, data)
+
+        def back() -> None:
+            with contextlib.suppress(OSError):
+                while data := os.read(near, 4096):
+                    line.sendall(data)
+
+        threads = [threading.Thread(target=way, daemon=True) for way in (copy, back)]
+        for thread in threads:
+            thread.start()
+        try:
+            yield os.ttyname(far)
+        finally:
+            line.shutdown(socket.SHUT_RDWR)
+            os.close(far)  # which ends the other one's read
+            for thread in threads:
+                thread.join(5)
+            os.close(near)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -29,7 +30,7 @@ from hil.paths import ZOO
 from hil.virtual import VirtualBoard
 from hil.wire import wire
 from tests.support.fakes import tiny_model
-from tests.support.places import Lab, Switch, group, lab, port_on
+from tests.support.places import Lab, Switch, another_machine, group, lab, port_on, terminal
 
 ROOT = ZOO.parent
 TESTS = """
@@ -406,6 +407,40 @@ def test_a_board_that_does_not_recover_is_set_aside_until_it_is_released(
         assert capsys.readouterr().out == "pico-a: released\n"
         with api.running(deployment, where=where) as dut:
             assert right(dut)
+
+
+SER2NET = shutil.which("ser2net") or shutil.which("ser2net", path="/usr/sbin")
+
+
+@pytest.mark.skipif(not SER2NET, reason="ser2net is not installed: apt-get install ser2net")
+def test_port_and_probe_of_the_exporters_machine(
+    tmp_path: Path, pico: VirtualBoard, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As boards of hardware are reached: the port through ser2net, by RFC 2217; the probe by pyOCD that runs there,
+    through what ssh leads to, once the image has been copied there.
+    """
+    for name, value in (another_machine(tmp_path / "far") | {"HIL_STATE_DIR": str(tmp_path / "state")}).items():
+        monkeypatch.setenv(name, value)
+    usb = {"host": "127.0.0.1", "busnum": 1, "devnum": 2, "path": "1-1", "vendor_id": 0x2E8A, "model_id": 0x000C}
+    tags = {"board": "rp2040", "probe": f"hil:{pico.debug_port}"}
+    with lab(tmp_path / "lab", {"pico-a": tags}) as running, terminal(pico) as port:
+        console: dict[str, object] = {"cls": "RawSerialPort", "port": port, "speed": 921600}
+        running.export("bench-a", {"pico-a": {"usb": console, "probe": {"cls": "NetworkUSBDebugger", **usb}}})
+        where = Where(at(running).bench, hardware=True)
+        pico.probe.reset()
+        with api.running(deployment, where=where) as dut:
+            assert right(dut)
+            assert dut.place.startswith("rp2040 pico-a at rfc2217://127.0.0.1:")
+            assert dut.station.recovery == ()  # type: ignore[attr-defined]
+            hands = dut.station._hands  # type: ignore[attr-defined]
+            assert hands.ways == {"flash", "reset"}
+            hands.reset()
+        assert len(list((tmp_path / "far" / "cache").rglob("*.bin"))) == 1
+        running.client("-p", "pico-a", "set-tags", "probe=hil:127.0.0.1:1")
+        with pytest.raises(
+            BoardQuarantined, match=r"rp2040 at place pico-a .*: pyOCD there ended with status 1: .* at 127.0.0.1:1"
+        ):
+            api.running(deployment, where=where).__enter__()
 
 
 # -- several boards ----------------------------------------------------------------------------------------------------
