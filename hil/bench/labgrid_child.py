@@ -214,7 +214,9 @@ class Client:
         """A command on the exporter's machine, with a file that is copied there first ("{file}" in the words)."""
         place = self._session.get_acquired_place(request["place"])
         target = self._target(place)
-        resource = target.get_resource(request["cls"], wait_avail=False)
+        resource = next((r for r in target.resources if type(r).__name__ == request["cls"]), None)
+        if resource is None:
+            raise Refused("failed", f"{place.name} has no {request['cls']}")
         managed = ManagedFile(request["file"], resource, detect_nfs=False) if request.get("file") else None
         path = ""
         if managed is not None:

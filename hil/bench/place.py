@@ -5,8 +5,10 @@
 | NetworkSerialPort, named `console` or the only one | its console, raw or RFC 2217 |
 | NetworkSerialPort named `debug`, raw | a virtual board's debug port, for pyOCD |
 | NetworkSerialPort named `clock`, raw | a virtual board's clock and memory probe; who has one is virtual |
-| NetworkUSBDebugger | its debug probe: pyOCD on the exporter's machine, by the tag `probe` |
+| NetworkUSBDebugger | its debug probe, where labgrid knows that one and it is not in the console's own device |
 | a power switch that labgrid has a driver for | its power |
+
+A board of hardware is flashed by pyOCD on the exporter's machine, by the unique id of the probe in the tag `probe`.
 """
 
 from __future__ import annotations
@@ -114,7 +116,13 @@ class PlaceHands:
     @property
     def _pyocd(self) -> bool:
         """Whether pyOCD on the exporter's machine reaches it."""
-        return "probe" in self._place.tags and any(r.cls == _DEBUGGER for r in self._place.resources)
+        return self._board.source == "hardware" and "probe" in self._place.tags
+
+    @property
+    def _there(self) -> str:
+        """The class of what is at the machine that has the probe."""
+        classes = {resource.cls for resource in self._place.resources}
+        return _DEBUGGER if _DEBUGGER in classes else _SERIAL
 
     def port(self) -> str:
         return self._port("console").url
@@ -156,8 +164,8 @@ class PlaceHands:
             self._by_pyocd(image, board.flash_tools[tool])
         else:
             raise FlashFailed(
-                f"{self._where}: nothing there flashes a {board.name}: pyOCD wants a USBDebugger in the exporter's "
-                "file and its unique id as the tag 'probe'",
+                f"{self._where}: nothing there flashes a {board.name}: pyOCD wants the unique id of "
+                "its probe as the tag 'probe'",
                 hint=f"labgrid-client -x {self._board.coordinator} -p {self._place.name} set-tags probe=ID",
             )
 
@@ -167,7 +175,7 @@ class PlaceHands:
         words = ["pyocd", "load", "--no-config", "--no-wait", "--probe", probe, "--target", target, "--erase", "sector"]
         words += ["--format", "bin", "--base-address", f"{address:#x}", "{file}"]
         log = log_file("pyocd", self._board.kind, self._place.name)
-        status, said = self._coordinator.run(self._place.name, _DEBUGGER, words, file=image.bin, limit=FLASH_LIMIT)
+        status, said = self._coordinator.run(self._place.name, self._there, words, file=image.bin, limit=FLASH_LIMIT)
         log.write_text(said, encoding="utf-8")
         if status:
             raise FlashFailed(
@@ -181,7 +189,7 @@ class PlaceHands:
         probe = self._place.tags["probe"]
         target = boards.load(self._board.kind).flash_tools["pyocd"]
         words = ["pyocd", "reset", "--no-config", "--no-wait", "--probe", probe, "--target", target]
-        status, said = self._coordinator.run(self._place.name, _DEBUGGER, words, limit=_LIMIT)
+        status, said = self._coordinator.run(self._place.name, self._there, words, limit=_LIMIT)
         if status:
             raise InfrastructureError(
                 f"{self._where}: pyocd reset there ended with status {status}: {_tail(said)}",

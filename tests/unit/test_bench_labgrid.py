@@ -163,10 +163,16 @@ def test_a_probe_of_the_exporter_is_used_by_pyocd_there(own_cache: Path) -> None
     assert "no such probe" in log.read_text()
 
 
-@pytest.mark.parametrize("at", [info("a", CONSOLE, PROBE), info("a", CONSOLE, probe="E661")])
-def test_a_board_that_nothing_there_can_flash(at: PlaceInfo) -> None:
+def test_the_probe_may_be_in_the_consoles_own_device(own_cache: Path) -> None:
+    fake = FakeCoordinator()
+    hands(fake, info("a", CONSOLE, probe="E661")).flash(IMAGE, say=silent)
+    assert fake.did[0][:4] == ("a", "NetworkSerialPort", "pyocd", "load")  # type: ignore[index]
+
+
+def test_a_board_that_nothing_there_can_flash() -> None:
+    at = info("a", CONSOLE, PROBE)
     assert hands(FakeCoordinator(), at).ways == {"flash"}
-    with pytest.raises(FlashFailed, match="nothing there flashes a rp2040: pyOCD wants a USBDebugger") as caught:
+    with pytest.raises(FlashFailed, match="nothing there flashes a rp2040: pyOCD wants the unique id") as caught:
         hands(FakeCoordinator(), at).flash(IMAGE, say=silent)
     assert caught.value.hint == "labgrid-client -x lab:1 -p a set-tags probe=ID"
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import shutil
 import signal
 import socket
@@ -182,6 +184,18 @@ def test_a_place_is_taken_by_its_tags_flashed_measured_and_given_back(
     assert json.loads(capsys.readouterr().out) == through_labgrid, "the same board, by its own counted time"
 
 
+def test_a_place_made_by_the_commands_of_the_guide(tmp_path: Path, pico: VirtualBoard, deployment: Deployment) -> None:
+    guide = (ROOT / "docs" / "lab.md").read_text("utf-8")
+    commands = re.findall(r"^ +labgrid-client -x lab:20408 (-p pico-a .*)$", guide, re.MULTILINE)
+    assert [command.split()[2] for command in commands] == ["create", "set-tags", "add-match"]
+    with lab(tmp_path, {}) as running:
+        running.export("bench-a", {"pico-a": group(pico)})
+        for command in commands:
+            running.client(*shlex.split(command))
+        with api.running(deployment, where=at(running)) as dut:
+            assert dut.place.startswith("virtual rp2040 pico-a at ")
+
+
 def test_boards_lists_its_places(one: Lab, capsys: pytest.CaptureFixture[str]) -> None:
     argv = ["boards", "--json", "-", "--bench", at(one).bench]
     one.client("-p", "pico-a", "acquire", user="alice")
@@ -235,20 +249,15 @@ def test_a_reservation_that_goes_invalid_is_refused(tmp_path: Path, deployment: 
         coordinator.cancel(token)
 
 
-@pytest.mark.parametrize("plugins", [(), ("-p", "no:labgrid", "-p", "no:xdist")], ids=["all-plugins", "alone"])
-def test_pytest_runs_on_it(plugins: tuple[str, ...], one: Lab, tmp_path: Path) -> None:
-    run = suite(tmp_path / "suite", one, *plugins)
-    done(run, 0, "1 passed", f"rp2040 on the virtual bench, labgrid coordinator at {one.address}")
+def test_two_runs_of_pytest_on_one_board_finish_one_after_the_other(one: Lab, tmp_path: Path) -> None:
+    """With all plugins that are installed, labgrid's own among them, and without them."""
+    runs = [suite(tmp_path / "all", one), suite(tmp_path / "few", one, "-p", "no:labgrid", "-p", "no:xdist")]
+    for run in runs:
+        done(run, 0, "1 passed", f"rp2040 on the virtual bench, labgrid coordinator at {one.address}")
     assert holder(one, "pico-a") is None
 
 
-def test_two_runs_on_one_board_finish_one_after_the_other(one: Lab, tmp_path: Path) -> None:
-    for run in [suite(tmp_path / name, one) for name in ("first", "second")]:
-        done(run, 0, "1 passed")
-    assert holder(one, "pico-a") is None
-
-
-@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGKILL])
 def test_a_run_that_is_ended_leaves_nothing_locked(end: signal.Signals, one: Lab, tmp_path: Path) -> None:
     folder = tmp_path / "suite"
     run = suite(folder, one, tests=HOLDS)
@@ -412,6 +421,7 @@ def test_a_board_that_does_not_recover_is_set_aside_until_it_is_released(
 SER2NET = shutil.which("ser2net") or shutil.which("ser2net", path="/usr/sbin")
 
 
+@pytest.mark.filterwarnings("ignore:set(Daemon|Name):DeprecationWarning:serial.rfc2217")
 @pytest.mark.skipif(not SER2NET, reason="ser2net is not installed: apt-get install ser2net")
 def test_port_and_probe_of_the_exporters_machine(
     tmp_path: Path, pico: VirtualBoard, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
