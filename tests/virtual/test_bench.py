@@ -8,6 +8,7 @@ import os
 import shlex
 import subprocess
 import sys
+import time
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from pathlib import Path
@@ -313,6 +314,49 @@ def test_what_it_took_to_recover_is_in_the_report(tmp_path: Path, lab: Path, pic
     assert "recovered: virtual rp2040 a at socket://" in text
     assert "is gone: it closed the connection" in " ".join(text.split())
     assert 'name="hil.recovery"' in (tmp_path / "out.xml").read_text()
+
+
+# The first lets somebody pull the plug while it holds the board.
+PULLED = """
+import pathlib, time
+
+def test_pulled(dut, model_inputs):
+    dut.infer(model_inputs[0])
+    pathlib.Path("holds").touch()
+    late = time.monotonic() + 60
+    while not pathlib.Path("go").exists():
+        assert time.monotonic() < late
+        time.sleep(0.02)
+    dut.infer(model_inputs[0])
+
+def test_after(dut, model_inputs, record_property):
+    record_property("place", dut.place)
+    dut.infer(model_inputs[0])
+"""
+
+
+def test_a_port_that_vanishes_in_mid_run_and_returns_as_another(tmp_path: Path, lab: Path, pico: Desk) -> None:
+    """One test fails, with board, port and next command; the one after it finds the board again."""
+    with control(pico) as hands:
+        run = suite(tmp_path, lab, "-p", "no:xdist", "--junitxml=out.xml", tests=PULLED)
+        late = time.monotonic() + 120
+        while not (tmp_path / "holds").exists():
+            assert time.monotonic() < late
+            time.sleep(0.02)
+        before = hands.state().console
+        hands.trouble("unplugged", "power")
+        (tmp_path / "go").touch()
+        text, _ = run.communicate(timeout=240)
+    assert run.returncode == 1, text
+    assert "1 failed, 1 passed" in text
+    assert f"virtual rp2040 a at socket://127.0.0.1:{before}: the other end closed the connection" in text
+    assert "a: its port is gone; is it plugged in?" in text
+    assert "next: hil boards" in text
+    (place,) = [p.get("value") for p in ET.parse(tmp_path / "out.xml").iter("property") if p.get("name") == "place"]
+    assert place is not None
+    assert place.startswith("virtual rp2040 a at socket://127.0.0.1:")
+    assert not place.endswith(f":{before}"), "it came back under another name"
+    assert "power cycle: it is there again" in text
 
 
 def test_a_board_that_others_hold_is_waited_for_once(tmp_path: Path, lab: Path, pico: Desk) -> None:
