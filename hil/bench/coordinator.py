@@ -11,6 +11,7 @@ import contextlib
 import importlib.util
 import json
 import os
+import re
 import select
 import subprocess
 import sys
@@ -48,6 +49,7 @@ _END_LIMIT = 20.0
 """Seconds that the child gets to give everything back: an exporter may have to stop a program for each port."""
 _LONGEST = 1 << 22
 _LINES = 200
+_HOST = re.compile(r"[A-Za-z0-9.:_-]{1,255}\Z")
 
 Booking = Literal["waiting", "allocated", "acquired", "expired", "invalid"]
 
@@ -333,7 +335,7 @@ def _resource(item: Mapping[str, Any]) -> Resource:
 
 
 def _port(item: Mapping[str, Any]) -> Port:
-    port = item.get("port")
-    if type(port) is not int or not 0 < port < 65536:
+    port, host, protocol = item.get("port"), _text(item, "host"), _text(item, "protocol")
+    if type(port) is not int or not 0 < port < 65536 or not _HOST.match(host) or protocol not in ("raw", "rfc2217"):
         raise BoardMissing(f"labgrid: a malformed port: {item!r:.200}")
-    return Port(_text(item, "name"), _text(item, "host"), port, _text(item, "protocol"))
+    return Port(_text(item, "name"), host, port, protocol)

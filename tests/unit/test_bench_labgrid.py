@@ -11,7 +11,7 @@ from typing import cast
 
 import pytest
 
-from hil.bench import labgrid, place
+from hil.bench import coordinator, labgrid, place
 from hil.bench.coordinator import Coordinator, PlaceInfo, Port, Resource
 from hil.bench.labgrid import Labgrid, LabgridBench
 from hil.bench.place import PlaceHands
@@ -285,3 +285,49 @@ def test_a_dead_run_is_kept_in_mind_until_it_is_cleaned_up_after(tmp_path: Path)
     for _ in range(2):
         with pytest.raises(BenchLost):
             fail()
+
+
+# -- what the client says ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"port": 0}, {"port": "1"}, {"port": True}, {"host": "a?logging=debug"}, {"host": 7}, {"protocol": "ftp"}],
+)
+def test_ports_that_are_none_are_refused(wrong: dict[str, object]) -> None:
+    good: dict[str, object] = {"name": "console", "host": "lab", "port": 4000, "protocol": "raw"}
+    assert coordinator._port(good) == Port("console", "lab", 4000, "raw")
+    with pytest.raises(BoardMissing, match="malformed"):
+        coordinator._port(good | wrong)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"name": None}, {"tags": []}, {"resources": {}}, {"absent": None}, {"resources": [{}]}]
+)
+def test_places_that_are_none_are_refused(wrong: dict[str, object]) -> None:
+    good: dict[str, object] = {"name": "a", "tags": {"board": "rp2040"}, "resources": [], "absent": []}
+    assert coordinator._place(good) == info("a", board="rp2040")
+    with pytest.raises(BoardMissing, match="malformed"):
+        coordinator._place(good | wrong)
+
+
+@pytest.mark.parametrize(
+    ("said", "what"),
+    [
+        ("print('hello')", "its client answered b'hello'"),
+        ("", "its client has ended"),
+        ("""print('{"schema": "hil.labgrid/9"}')""", "its client greeted with"),
+        ("""print('{"schema": "hil.labgrid/1", "error": "Could not connect"}')""", "Could not connect"),
+        ("import time; time.sleep(60)", "no answer in 0.5 s"),
+    ],
+)
+def test_a_client_that_does_not_do_what_it_should(
+    said: str, what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "python").write_text(f"#!{sys.executable}\n{said}\n")
+    (tmp_path / "python").chmod(0o755)
+    monkeypatch.setattr(coordinator, "_START_LIMIT", 0.5 if "sleep" in said else 30)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    with pytest.raises(BenchLost, match=f"labgrid coordinator at lab:1: {what}") as caught:
+        Coordinator("lab:1", State(tmp_path / "state"))
+    assert caught.value.hint == "labgrid-client -x lab:1 places; systemctl status labgrid-coordinator"
