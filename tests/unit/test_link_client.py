@@ -8,8 +8,10 @@ import threading
 from collections.abc import Callable, Iterator
 
 import pytest
+import serial
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from serial.rfc2217 import PortManager
 
 from hil.errors import BoardMissing, DeviceFault, DeviceHang, HilError, LinkError, LinkLost, LinkTimeout
 from hil.link import Link, SerialTransport, TcpTransport, open_url
@@ -215,6 +217,35 @@ def test_pyserials_socket_carries_bytes(server: socket.socket) -> None:
     assert (data, other.recv(3)) == (b"abc", b"xyz")
     transport.close()
     other.close()
+
+
+@pytest.mark.filterwarnings("ignore:set(Daemon|Name):DeprecationWarning:serial.rfc2217")
+def test_a_serial_port_of_another_machine(server: socket.socket) -> None:
+    """RFC 2217, by pyserial's own other end; what is written comes back. Gone, it is lost."""
+
+    def serve() -> None:
+        other, _ = server.accept()
+        port = serial.serial_for_url("loop://", timeout=0)
+        with other, other.makefile("wb", buffering=0) as out:
+            manager = PortManager(port, out)
+            while (data := other.recv(100)) and b"bye" not in data:
+                port.write(b"".join(manager.filter(data)))
+                out.write(b"".join(manager.escape(port.read(100))))
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    transport = open_url(url_of(server).replace("socket", "rfc2217"), 921600)
+    data = bytes(range(256))  # 255 means something to telnet
+    transport.write(data)
+    back = b""
+    while len(back) < len(data):
+        back += transport.read(1000, 5)
+    assert back == data
+    transport.write(b"bye")
+    thread.join(5)
+    with pytest.raises(LinkLost, match=r"rfc2217://127\.0\.0\.1"):
+        transport.read(10, 5)
+    transport.close()
 
 
 def test_a_serial_port_is_read_written_and_lost() -> None:
