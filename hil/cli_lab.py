@@ -9,14 +9,13 @@ from typing import Any
 from rich.console import RenderableType
 from rich.text import Text
 
-from hil.bench import discover
+from hil.bench import discover, labgrid
 from hil.bench.choose import Where, lab_for, labgrid_of
 from hil.bench.hands import Say, hands_for
 from hil.bench.lab import Lab, LabBoard
 from hil.bench.local import state_of
-from hil.bench.place import identity
 from hil.bench.ports import check_allowed
-from hil.bench.state import State, state_root
+from hil.bench.state import State
 from hil.errors import HilError, UsageError
 from hil.report import Outcome, plain, table
 
@@ -127,14 +126,13 @@ def _seen(board: LabBoard, state: State) -> Mapping[str, Any]:
 
 
 def _release(args: argparse.Namespace, _say: Say) -> Outcome:
-    if (labgrid := labgrid_of(Where(args.bench))) is not None:
-        state = State(state_root())
-        known = [(name, identity(labgrid.address, name)) for name in args.names]
+    if (where := labgrid_of(Where(args.bench))) is not None:
+        released = [(name, labgrid.release(where, name)) for name in args.names]
     else:
         lab = _lab(args)
         state = State(state_of(lab))
-        known = [(board.name, board.identity) for board in map(lab.named, args.names)]
-    released = [(name, state.release(what)) for name, what in known]
+        chosen = [lab.named(name) for name in args.names]
+        released = [(board.name, state.release(board.identity)) for board in chosen]
     lines = [f"{name}: {'released' if was else 'was not set aside'}" for name, was in released]
     record = {"schema": "hil.lab.release/1", "released": [name for name, was in released if was]}
     return Outcome(record, [Text("\n".join(lines))])

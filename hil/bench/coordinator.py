@@ -201,6 +201,10 @@ class Coordinator:
         """Give a place back that we hold; what others hold is not touched."""
         self._ask({"op": "release", "place": place})
 
+    def tag(self, place: str, key: str, value: str) -> None:
+        """Give a place a tag, for all to see; an empty value takes it away."""
+        self._ask({"op": "tag", "place": place, "key": key, "value": value})
+
     def ports(self, place: str) -> tuple[Port, ...]:
         """The TCP ports of a place that we hold, where they are now. Raises `BenchLost` where its exporter is."""
         return tuple(_port(item) for item in _list(self._ask({"op": "ports", "place": place}), "ports"))

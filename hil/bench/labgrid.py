@@ -27,6 +27,9 @@ from hil.image.build import Image
 from hil.wire import Wire
 
 PREFIX = "labgrid:"
+ASIDE = "hil_aside"
+"""The tag of a place whose board was set aside: by whom, and why."""
+_LONGEST_REASON = 500
 _LOOK = 0.5  # seconds between two looks at a reservation
 _SAY_AGAIN = 5.0
 _TAG = re.compile(r"[a-z][a-z0-9_]+\Z")
@@ -86,7 +89,7 @@ class LabgridBench:
     def __init__(self, where: Labgrid, kind: str) -> None:
         self._where, self._kind = where, kind
         self.state = State(state_root())
-        """Which of its boards were set aside from this machine."""
+        """With which image boards were set aside from this machine."""
         self.source: Source = self._source()
         self.title = f"{self.source} bench, labgrid coordinator at {where.address}"
 
@@ -138,7 +141,7 @@ class LabgridBench:
                 try:
                     station = self._alive(coordinator, place, image, hung, say)
                 except NotRevived as error:
-                    set_aside(self.state, board_of(place, board, self._where.address), image, error)
+                    self._set_aside(coordinator, place, image, error)
                     say(f"{place.name} is set aside")
                     continue
                 yield station
@@ -166,11 +169,11 @@ class LabgridBench:
             for name in sorted(member.name for member in members):
                 places[name] = held.enter_context(self._taken(coordinator, {"name": name}, name, say))
             stations = []
-            for member, (kind, image) in zip(members, nodes, strict=True):
+            for member, (_, image) in zip(members, nodes, strict=True):
                 try:
                     stations.append(self._alive(coordinator, places[member.name], image, held, say))
                 except NotRevived as error:
-                    set_aside(self.state, board_of(member, kind, self._where.address), image, error)
+                    self._set_aside(coordinator, member, image, error)
                     raise BoardMissing(error.message, hint=self._release(member.name)) from error
             yield LocalRack(stations)
 
@@ -200,10 +203,21 @@ class LabgridBench:
     def _release(self, *names: str) -> str:
         return f"hil lab release {' '.join(sorted(names))} --bench {PREFIX}{self._where.address}"
 
+    def _set_aside(self, coordinator: Coordinator, place: PlaceInfo, image: Image, error: NotRevived) -> None:
+        """Quarantine a board, which all users of the coordinator see by a tag of its place.
+
+        Which image it was is remembered here, as long as nobody has released the board.
+        """
+        for other in coordinator.places():
+            if ASIDE not in other.tags:
+                self.state.release(identity(self._where.address, other.name))
+        set_aside(self.state, board_of(place, image.board, self._where.address), image, error)
+        coordinator.tag(place.name, ASIDE, f"{coordinator.me}: {'; '.join(error.story)}"[:_LONGEST_REASON])
+
     def _unfit(self, place: PlaceInfo) -> str | None:
         """Why a place is not for us; None: it is."""
-        aside = self.state.quarantined(identity(self._where.address, place.name))
-        return f"set aside: {aside.reason}" if aside is not None else problem(place)
+        aside = place.tags.get(ASIDE)
+        return f"set aside: {aside}" if aside is not None else problem(place)
 
     @contextmanager
     def _taken(self, coordinator: Coordinator, tags: Mapping[str, str], what: str, say: Say) -> Iterator[PlaceInfo]:
@@ -286,6 +300,22 @@ def _settled(places: Mapping[str, PlaceInfo], unfit: Mapping[str, str]) -> bool:
     return not places or all(why.startswith("set aside") for why in unfit.values())
 
 
+def release(where: Labgrid, name: str) -> bool:
+    """Let the board of a place be used again; False if it was not set aside. Raises `UsageError` for no such place."""
+    coordinator = connected(where.address)
+    places = {place.name: place for place in coordinator.places()}
+    if name not in places:
+        raise UsageError(
+            f"labgrid coordinator at {where.address}: no place {name!r}; there are: {', '.join(places) or 'none'}",
+            hint=coordinator.look,
+        )
+    State(state_root()).release(identity(where.address, name))
+    if ASIDE not in places[name].tags:
+        return False
+    coordinator.tag(name, ASIDE, "")
+    return True
+
+
 def _quietly(do: Callable[[], None]) -> None:
     """Give something back, or leave that to the coordinator's client, which gives back everything when it ends."""
     with suppress(HilError):
@@ -294,13 +324,11 @@ def _quietly(do: Callable[[], None]) -> None:
 
 def seen(where: Labgrid, kind: str) -> Iterator[tuple[Source, str, str | None, str]]:
     """What `hil boards` says of each place with boards of a kind: bench, where, who holds it, whether it is well."""
-    state = State(state_root())
     for place in connected(where.address).places():
         if not place.has({"board": kind, **where.tags}):
             continue
         exporters = ", ".join(sorted({resource.exporter for resource in place.resources})) or "none"
-        aside = state.quarantined(identity(where.address, place.name))
         health = problem(place) or "well"
-        if aside is not None:
-            health = f"set aside ({aside.reason}): hil lab release {place.name} --bench {PREFIX}{where.address}"
+        if (aside := place.tags.get(ASIDE)) is not None:
+            health = f"set aside ({aside}): hil lab release {place.name} --bench {PREFIX}{where.address}"
         yield source_of(place), f"{place.name} at {PREFIX}{where.address}, exporter {exporters}", place.owner, health

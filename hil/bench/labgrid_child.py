@@ -169,6 +169,13 @@ class Client:
             self._held.discard(request["place"])
         return {}
 
+    async def do_tag(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Give a place a tag, for all to see; an empty value takes it away."""
+        message = messages.SetPlaceTagsRequest(placename=request["place"])
+        message.tags[request["key"]] = request["value"]
+        await self._session.stub.SetPlaceTags(message, timeout=CALL_LIMIT)
+        return {}
+
     async def do_forget(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Give back whatever `owner` holds and has reserved, who is known to be dead."""
         await self._sync()

@@ -214,12 +214,17 @@ class _Relay:
         self._server.close()
 
     def _accept(self) -> None:
+        threads: list[threading.Thread] = []
         with contextlib.suppress(OSError):
             while True:
                 near, _ = self._server.accept()
+                for thread in threads:
+                    thread.join()  # a board has one host at a time
                 far = socket.create_connection(("127.0.0.1", self._target))
-                for one, other, change in ((near, far, self._to), (far, near, self._from)):
-                    threading.Thread(target=_copy, args=(one, other, change), daemon=True).start()
+                ways = ((near, far, self._to), (far, near, self._from))
+                threads = [threading.Thread(target=_copy, args=way, daemon=True) for way in ways]
+                for thread in threads:
+                    thread.start()
 
 
 def _copy(one: socket.socket, other: socket.socket, change: Callable[[bytes], bytes]) -> None:

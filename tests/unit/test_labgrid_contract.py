@@ -22,6 +22,7 @@ REQUESTS = {
     "CancelReservation": ({"token"}, set()),
     "GetReservations": (set(), {"reservations"}),
     "AcquirePlace": ({"placename"}, set()),
+    "SetPlaceTags": ({"placename", "tags"}, set()),
     "ReleasePlace": ({"placename", "fromuser"}, set()),
 }
 

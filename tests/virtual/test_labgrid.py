@@ -406,11 +406,18 @@ def test_a_board_that_does_not_recover_is_set_aside_until_it_is_released(
         switch.silent_until = "never"
         where = at(running)
         for _ in range(2):
-            with pytest.raises(BoardQuarantined, match=r"pico-a: set aside: flash: ") as caught:
+            with pytest.raises(BoardQuarantined, match=r"pico-a: set aside: .*flash: ") as caught:
                 api.running(deployment, where=where).__enter__()
             assert caught.value.hint == f"hil lab release pico-a --bench {where.bench}"
             assert holder(running, "pico-a") is None
+        # Whoever tests on another machine sees it too.
+        monkeypatch.setenv("HIL_STATE_DIR", str(tmp_path / "another"))
+        with pytest.raises(BoardQuarantined, match=r"pico-a: set aside: \S+/\S+\.hil-.*: flash: "):
+            api.running(deployment, where=where).__enter__()
+        monkeypatch.setenv("HIL_STATE_DIR", str(tmp_path / "state"))
         assert "hil lab release pico-a" in api.places(deployment.board, where)[0].health
+        assert cli.main(["lab", "release", "pico-b", "--bench", where.bench]) == 2
+        assert "no place 'pico-b'; there are: pico-a" in capsys.readouterr().err
         switch.silent_until = None
         assert cli.main(["lab", "release", "pico-a", "--bench", where.bench]) == 0
         assert capsys.readouterr().out == "pico-a: released\n"
@@ -448,7 +455,8 @@ def test_port_and_probe_of_the_exporters_machine(
         assert len(list((tmp_path / "far" / "cache").rglob("*.bin"))) == 1
         running.client("-p", "pico-a", "set-tags", "probe=hil:127.0.0.1:1")
         with pytest.raises(
-            BoardQuarantined, match=r"rp2040 at place pico-a .*: pyOCD there ended with status 1: .* at 127.0.0.1:1"
+            BoardQuarantined,
+            match=r"flash: rp2040 at place pico-a .*: pyOCD there ended with status 1: .* at 127.0.0.1:1",
         ):
             api.running(deployment, where=where).__enter__()
 
