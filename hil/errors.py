@@ -3,7 +3,9 @@
     HilError
     +-- UsageError             2  a flag, a path, a board name, a configuration file
     |   |-- BoardFileError     2  boards/*.toml: names file and key
-    |   `-- LabFileError       2  lab.toml: names file and key
+    |   |-- LabFileError       2  lab.toml: names file and key
+    |   |-- GateFileError      2  gate.toml, baselines/*.json: names file and key
+    |   `-- MalformedRecord    2  a record of a run that is none
     +-- Refused                3  known before anything runs
     |   +-- ModelError
     |   |   +-- MalformedModel     not a model, or one that contradicts itself
@@ -14,7 +16,7 @@
     |   +-- BoardMissing           no board, or it vanished
     |   +-- BoardBusy              somebody else holds it, and longer than we wait
     |   +-- BoardQuarantined       set aside, until 'hil lab release'
-    |   +-- StateFailed            what is known of a lab's boards cannot be written down, or read
+    |   +-- StateFailed            what is known of a lab's boards, or of runs, cannot be written down, or read
     |   +-- FlashFailed
     |   +-- LinkError
     |   |   +-- LinkLost           the port closed or the board was unplugged
@@ -64,6 +66,14 @@ class BoardFileError(UsageError):
 
 class LabFileError(UsageError):
     """A lab file is wrong; the message names file, key and value."""
+
+
+class GateFileError(UsageError):
+    """A gate or a baseline is wrong; the message names file, key and value."""
+
+
+class MalformedRecord(UsageError):
+    """A file or line that should be a record of a run is not one."""
 
 
 class Refused(HilError):
@@ -134,7 +144,7 @@ class BoardQuarantined(InfrastructureError):
 
 
 class StateFailed(InfrastructureError):
-    """The folder with leases and quarantines cannot be used: no right to, or no room on the disk."""
+    """Leases and quarantines, or the history of runs, cannot be used: no right to, no room on the disk, damaged."""
 
 
 class FlashFailed(InfrastructureError):
