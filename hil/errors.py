@@ -126,13 +126,21 @@ class DoesNotFit(PlanError):
 
 
 class InfrastructureError(HilError):
-    """The lab failed, not the model."""
+    """The lab failed, not the model.
+
+    `of_a_board`: whether such an error speaks against the board that it happens on. `boards`: identity and name of a
+    lab's boards that failed, and why, where a bench knows.
+    """
 
     exit_status = 4
+    of_a_board = False
+    boards: tuple[tuple[str, str, str], ...] = ()
 
 
 class BoardMissing(InfrastructureError):
     """No board where one was expected."""
+
+    of_a_board = True
 
 
 class BoardBusy(InfrastructureError):
@@ -150,9 +158,13 @@ class StateFailed(InfrastructureError):
 class FlashFailed(InfrastructureError):
     """The image did not get onto the board."""
 
+    of_a_board = True
+
 
 class LinkError(InfrastructureError):
     """The connection to the board."""
+
+    of_a_board = True
 
 
 class LinkLost(LinkError):
@@ -169,6 +181,8 @@ class LinkTimeout(LinkError):
 
 class WireFailed(LinkError):
     """Nodes of a cluster that are well did not hear each other; the message names nodes, step and cause."""
+
+    of_a_board = False
 
 
 class ToolMissing(InfrastructureError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -20,7 +20,8 @@ from hil.errors import BoardBusy, DeviceError, HilError, InfrastructureError
 from hil.model import inputs as input_sets
 from hil.model.graph import Graph
 from hil.model.reference import ReferenceResult
-from hil.record import ClusterProfile, Profile, cluster_record, profile_record
+from hil.pytest_history import Kept, told
+from hil.record import ClusterProfile, Profile, Uses, cluster_record, profile_record
 from hil.report import plain
 
 T = TypeVar("T")
@@ -29,9 +30,11 @@ T = TypeVar("T")
 class Session:
     """Lends boards and remembers results; used as a context manager, which frees the board at the end."""
 
-    def __init__(self, config: pytest.Config, say: Say) -> None:
+    def __init__(self, config: pytest.Config, say: Say, kept: Kept | None = None) -> None:
         self._config = config
         self._say = say
+        self._kept = kept
+        self._uses = Uses(kept.used) if kept else Uses()
         self._known: dict[tuple[str, str], Any] = {}
         self._board = ExitStack()
         self._running: tuple[Case, Dut | Cluster] | None = None
@@ -39,6 +42,7 @@ class Session:
         self._stories: dict[str, list[str]] = {}
         self._benches: dict[str, str] = {}
         self._busy: dict[str, BoardBusy] = {}
+        self._places: dict[str, str] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -86,7 +90,7 @@ class Session:
         api.prove(self.deployment(case).planned, values[0], result, say=self._say)
         with self.lent(case) as dut:
             made = api.profile_on(dut, values, result, self._request(case), say=self._say)
-        self._config.hook.pytest_hil_record(config=self._config, record=profile_record(made))
+        self._keep(case, profile_record(made))
         return made
 
     def cluster_profile(self, case: Case) -> ClusterProfile:
@@ -98,8 +102,13 @@ class Session:
         api.prove_cluster(self.cluster_deployment(case).planned, values[0], result, say=self._say)
         with self.cluster(case) as running:
             made = api.profile_on_cluster(running, values, result, self._request(case), say=self._say)
-        self._config.hook.pytest_hil_record(config=self._config, record=cluster_record(made))
+        self._keep(case, cluster_record(made))
         return made
+
+    def _keep(self, case: Case, record: Mapping[str, Any]) -> None:
+        if self._kept is not None:
+            self._kept.profiled(record, self._places.get(case.id, ""))
+        self._config.hook.pytest_hil_record(config=self._config, record=record)
 
     @contextmanager
     def lent(self, case: Case) -> Iterator[Dut]:
@@ -125,11 +134,13 @@ class Session:
             with _plainly():
                 running = self._started(case, start)
             self._running = (case, running)
+            self._uses.began(running)
+            self._places[case.id] = self._uses.place
             self._note_recovery(case, running)
         try:
             yield self._running[1]
-        except (InfrastructureError, DeviceError):
-            self._power_off()
+        except (InfrastructureError, DeviceError) as error:
+            self.note_failure(error)
             raise
         finally:
             self._say("")
@@ -137,7 +148,13 @@ class Session:
     def note_failure(self, error: BaseException | None) -> None:
         """How a test, or its set-up, ended: after an error of board or lab the next one gets a fresh board."""
         if isinstance(error, InfrastructureError | DeviceError):
+            self._uses.failed(error)
             self._power_off()
+
+    def last_seen(self, case: Case | None) -> tuple[str, str]:
+        """Where the case ran last, if it did, and what was known beside the link when boards failed last."""
+        said, self._uses.said = self._uses.said, ""
+        return self._places.get(case.id, "") if case is not None else "", said
 
     def _started(self, case: Case, start: Callable[[], AbstractContextManager[Dut | Cluster]]) -> Dut | Cluster:
         """Start it. Boards that others held for too long are waited for once in a session, not once in a test."""
@@ -148,6 +165,9 @@ class Session:
         except BoardBusy as error:
             self._busy[case.board] = error
             raise
+        except (InfrastructureError, DeviceError) as error:
+            self._uses.failed(error)
+            raise
 
     def _note_recovery(self, case: Case, running: Dut | Cluster) -> None:
         """Remember what it took to bring the boards to life, where that was more than flashing them."""
@@ -157,6 +177,7 @@ class Session:
 
     def _power_off(self) -> None:
         self._running = None
+        self._uses.ended()
         self._board.close()
 
     def _request(self, case: Case) -> api.Request:
@@ -188,7 +209,7 @@ class Session:
                 self._say("")
         found = self._known[key]
         if isinstance(found, HilError):
-            pytest.fail(f"{case.id}: {found}", pytrace=False)
+            raise told(found, f"{case.id}: {found}")
         value: T = found
         return value
 
@@ -271,11 +292,11 @@ def _of_cluster(profile: ClusterProfile) -> dict[str, str | int | float]:
 
 @contextmanager
 def _plainly() -> Iterator[None]:
-    """An error of ours as a test failure with its message alone: the traceback would say nothing more."""
+    """An error of ours as a test failure with its message alone."""
     try:
         yield
     except HilError as error:
-        pytest.fail(str(error), pytrace=False)
+        raise told(error) from None
 
 
 def progress_line(config: pytest.Config) -> Say:

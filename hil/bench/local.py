@@ -10,23 +10,28 @@ from pathlib import Path
 from hil.bench.hands import Hands, Say, hands_for
 from hil.bench.lab import Lab, LabBoard, LabLink
 from hil.bench.recovery import NotRevived, bring_up
-from hil.bench.state import State, state_root
-from hil.bench.station import Rack, Source, Station, Wires, silent
+from hil.bench.state import State
+from hil.bench.station import Rack, Source, Station, Trouble, Wires, silent
 from hil.errors import BoardMissing, BoardQuarantined, InfrastructureError
 from hil.image.build import Image
+from hil.paths import state_root
 from hil.wire import Wire
 
 
 class LocalStation:
     """A board of the lab that runs an image. `recovery`: what it took to get there, a line for each step."""
 
-    def __init__(self, board: LabBoard, hands: Hands, recovery: tuple[str, ...]) -> None:
+    def __init__(
+        self, board: LabBoard, hands: Hands, recovery: tuple[str, ...], passed_over: tuple[Trouble, ...] = ()
+    ) -> None:
         self._hands = hands
+        self.identity, self.name = board.identity, board.name
         self.source: Source = board.source
         self.url = hands.port()
         label = "virtual " if board.source == "virtual" else ""
         self.place = f"{label}{board.kind} {board.name} at {self.url}"
         self.recovery = recovery
+        self.passed_over = passed_over
 
     def clock_ns(self) -> int:
         return self._hands.clock_ns()
@@ -64,19 +69,27 @@ class LocalBench:
         if not known:
             raise BoardMissing(f"{self.lab.file} has no {self.source} {board}", hint="hil lab suggest")
         what = f"a {board} of {self.lab.file}"
+        failed: list[Trouble] = []
         while True:
-            with self.state.leased(lambda: self._fit(known), self.lab.wait, kind=board, what=what, say=say) as identity:
+            with (
+                _blamed(failed),
+                self.state.leased(lambda: self._fit(known), self.lab.wait, kind=board, what=what, say=say) as identity,
+            ):
                 chosen = known[identity]
                 if self.state.quarantined(identity) is not None:
                     continue  # by whom we have waited for
                 hands = hands_for(chosen)
                 try:
-                    story = bring_up(chosen, hands, image, say=say)
+                    with _noted(chosen, failed):
+                        story = bring_up(chosen, hands, image, say=say)
                 except NotRevived as error:
-                    self._set_aside(chosen, image, error)
+                    failed.append(self._set_aside(chosen, image, error))
                     say(f"{chosen.name} is set aside")
                     continue
-                yield LocalStation(chosen, hands, story)
+                passed_over = tuple(failed)
+                failed.clear()  # they are the station's to tell
+                with _noted(chosen, failed):
+                    yield LocalStation(chosen, hands, story, passed_over)
                 return
 
     def _fit(self, known: dict[str, LabBoard]) -> list[str]:
@@ -91,8 +104,11 @@ class LocalBench:
             )
         return [identity for identity, found in aside.items() if found is None]
 
-    def _set_aside(self, board: LabBoard, image: Image, error: NotRevived) -> None:
-        """Quarantine the board, unless it is rather the image that does not live: another board went the same way."""
+    def _set_aside(self, board: LabBoard, image: Image, error: NotRevived) -> Trouble:
+        """Quarantine the board; gives its trouble.
+
+        Raises `BoardMissing` if it is rather the image that does not live: another board went the same way.
+        """
         before = self.state.quarantined_with(image.build_id)
         if before is not None:
             raise BoardMissing(
@@ -100,6 +116,7 @@ class LocalBench:
                 hint=f"hil lab release {before.board}",
             ) from error
         self.state.set_aside(board.identity, board.name, "; ".join(error.story), image.build_id)
+        return board.identity, board.name, error.message
 
     @contextmanager
     def start_cluster(self, nodes: Sequence[tuple[str, Image]], wire: Wire, *, say: Say = silent) -> Iterator[Rack]:
@@ -108,7 +125,8 @@ class LocalBench:
         They are leased in one order by everybody, so that two runs never wait for each other.
         """
         members = self._linked([kind for kind, _ in nodes], wire)
-        with ExitStack() as held:
+        failed: list[Trouble] = []
+        with _blamed(failed), ExitStack() as held:
             for member in sorted(members, key=lambda one: one.identity):
                 if (aside := self.state.quarantined(member.identity)) is not None:
                     raise BoardQuarantined(f"{member.name}: {aside.reason}", hint=f"hil lab release {member.name}")
@@ -120,9 +138,10 @@ class LocalBench:
             for member, (_, image) in zip(members, nodes, strict=True):
                 hands = hands_for(member)
                 try:
-                    story = bring_up(member, hands, image, say=say)
+                    with _noted(member, failed):
+                        story = bring_up(member, hands, image, say=say)
                 except NotRevived as error:
-                    self._set_aside(member, image, error)
+                    failed.append(self._set_aside(member, image, error))
                     raise BoardMissing(error.message, hint=f"hil lab release {member.name}") from error
                 stations.append(LocalStation(member, hands, story))
             yield LocalRack(stations)
@@ -139,6 +158,27 @@ class LocalBench:
             f"it has: {', '.join(map(_described, self.lab.links)) or 'none'}",
             hint="--hil-bench virtual, or describe the link in the lab file",
         )
+
+
+@contextmanager
+def _noted(board: LabBoard, failed: list[Trouble]) -> Iterator[None]:
+    """Add the board to `failed` if an error in this block speaks against it."""
+    try:
+        yield
+    except InfrastructureError as error:
+        if error.of_a_board:
+            failed.append((board.identity, board.name, error.message))
+        raise
+
+
+@contextmanager
+def _blamed(failed: list[Trouble]) -> Iterator[None]:
+    """Let an error that leaves this block tell which boards failed."""
+    try:
+        yield
+    except InfrastructureError as error:
+        error.boards = tuple(failed)
+        raise
 
 
 def _described(link: LabLink) -> str:

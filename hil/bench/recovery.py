@@ -27,6 +27,8 @@ _TRIES = 3
 class WrongBoard(FlashFailed):
     """Another kind of board is where this one should be; it was not touched, or not to good effect."""
 
+    of_a_board = False
+
 
 class NotRevived(InfrastructureError):
     """Every step was taken, and the board is as before. `story` has a line for each."""

@@ -26,14 +26,6 @@ _LONGEST = 65536
 _LONGEST_COMMAND = 200
 
 
-def state_root() -> Path:
-    """`$HIL_STATE_DIR`, else `$XDG_STATE_HOME/hil`, else `~/.local/state/hil`."""
-    if explicit := os.environ.get("HIL_STATE_DIR"):
-        return Path(explicit)
-    base = os.environ.get("XDG_STATE_HOME")
-    return (Path(base) if base else Path.home() / ".local" / "state") / "hil"
-
-
 @dataclass(frozen=True)
 class Owner:
     """Who holds a board, of which kind. `since`: seconds since 1970."""

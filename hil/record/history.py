@@ -20,8 +20,8 @@ from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
-from hil.bench.state import state_root
 from hil.errors import StateFailed
+from hil.paths import state_root
 from hil.record.measurement import Found, found_in
 from hil.record.origin import Origin
 from hil.record.schema import migrate
