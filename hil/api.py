@@ -35,16 +35,16 @@ from hil.deployment import (
     silent,
 )
 from hil.dut import Dut, started
-from hil.errors import PlanError, UsageError
+from hil.errors import HilError, PlanError, UsageError
 from hil.image.build import compile_commands as compile_database
 from hil.measure import Counts, compare, measure, measure_cluster
 from hil.model import inputs as input_sets
 from hil.model.graph import Graph
 from hil.model.reference import ReferenceResult, reference
-from hil.nodes import Objective, cluster
+from hil.nodes import Objective, board_list, cluster
 from hil.plan import Interpreter
 from hil.plan import split as several
-from hil.record import NO_LIMITS, ClusterProfile, Limits, Profile, judged, judged_cluster
+from hil.record import NO_LIMITS, ClusterProfile, Limits, Profile, Uses, judged, judged_cluster
 
 REFERENCE_LIMIT = 300.0
 INPUTS = 4
@@ -89,6 +89,15 @@ class Request:
 def bench_for(board: Board, where: Where = ANYWHERE) -> Bench:
     """Where a board of this kind can be reached now. Raises `BoardMissing`, and `LabFileError`."""
     return choose.bench_for(board, where)
+
+
+def bench_title(boards_named: str, where: Where = ANYWHERE) -> str:
+    """Where a board, or the first of a list, is: 'rp2040 on the virtual bench'; also where it cannot be reached."""
+    try:
+        first = board_list(boards_named)[0]
+        return f"{boards_named} on the {bench_for(boards.load(first), where).title}"
+    except HilError:
+        return f"{boards_named}, which cannot be reached"
 
 
 def plan(path: Path, request: Request, *, say: Say = silent) -> Planned:
@@ -223,19 +232,24 @@ def running_cluster(deployment: ClusterDeployment, *, where: Where = ANYWHERE, s
         yield running
 
 
-def profile(path: Path, request: Request, *, say: Say = silent) -> Profile | ClusterProfile:
-    """Plan, build, run, compare, measure, judge: the whole line for one model, on one board or on several."""
+def profile(path: Path, request: Request, *, say: Say = silent, uses: Uses | None = None) -> Profile | ClusterProfile:
+    """Plan, build, run, compare, measure, judge: the whole line for one model, on one board or on several.
+
+    `uses` watches how the boards behave.
+    """
     if request.split:
-        return profile_cluster(path, request, say=say)
+        return profile_cluster(path, request, say=say, uses=uses)
     deployment = prepare(path, request, say=say)
     values = input_sets.generate(deployment.graph, request.inputs, request.seed)
     result = expected(deployment.graph, values, layers=request.layers, say=say)
     prove(deployment.planned, values[0], result, say=say)
-    with running(deployment, where=request.where, say=say) as dut:
+    watch = uses or Uses()
+    with watch.watched(), running(deployment, where=request.where, say=say) as dut:
+        watch.began(dut)
         return profile_on(dut, values, result, request, say=say)
 
 
-def profile_cluster(path: Path, request: Request, *, say: Say = silent) -> ClusterProfile:
+def profile_cluster(path: Path, request: Request, *, say: Say = silent, uses: Uses | None = None) -> ClusterProfile:
     """The whole line for one model on several boards."""
     if request.layers:
         raise UsageError("--layers: on several boards no operator's output is whole anywhere", hint="--nodes 1")
@@ -243,7 +257,9 @@ def profile_cluster(path: Path, request: Request, *, say: Say = silent) -> Clust
     values = input_sets.generate(deployment.graph, request.inputs, request.seed)
     result = expected(deployment.graph, values, say=say)
     prove_cluster(deployment.planned, values[0], result, say=say)
-    with running_cluster(deployment, where=request.where, say=say) as running:
+    watch = uses or Uses()
+    with watch.watched(), running_cluster(deployment, where=request.where, say=say) as running:
+        watch.began(running)
         return profile_on_cluster(running, values, result, request, say=say)
 
 

@@ -15,7 +15,7 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 import hil
-from hil import api, cli_flash, cli_lab, doctor
+from hil import api, cli_flash, cli_lab, cli_record, doctor
 from hil.deployment import Deployment, Say, model_named, silent
 from hil.errors import DoesNotFit, HilError, UsageError
 from hil.nodes import OBJECTIVES
@@ -113,6 +113,7 @@ def _profile_options(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--layers", action="store_true", help="also compare every operator's output")
     sub.add_argument("--max-latency-us", type=_microseconds, metavar="T", help="fail above this median latency")
     cli_lab.add_options(sub)
+    cli_record.add_history_options(sub)
     sub.add_argument("--max-ram", type=_count(1), metavar="BYTES", help="fail above this peak RAM")
 
 
@@ -122,6 +123,7 @@ def _test_options(commands: Any) -> None:
     sub = commands.add_parser("test", help=text, description=text[0].upper() + text[1:] + more)
     sub.add_argument("models", nargs="*", type=Path, metavar="MODEL", help=".tflite files (default: the built-in zoo)")
     sub.add_argument("--board", required=True, metavar="BOARD", help="a board kind, or several with commas")
+    cli_record.add_history_options(sub)
 
 
 def _count(least: int) -> Any:
@@ -269,13 +271,12 @@ def _profile(args: argparse.Namespace, say: Say) -> Outcome:
         limits=Limits(args.max_latency_us, args.max_ram),
         where=cli_lab.where_of(args),
     )
-    result = api.profile(args.model, request, say=say)
-    status = 0 if result.passed else 1
-    if isinstance(result, ClusterProfile):
-        record = cluster_record(result)
-        return Outcome(record, cluster_profile_view(record), status)
-    record = profile_record(result)
-    return Outcome(record, profile_view(record), status)
+    with cli_record.keeping(args, request) as kept:
+        result = api.profile(args.model, request, say=say, uses=kept.uses)
+        several = isinstance(result, ClusterProfile)
+        kept.record = record = cluster_record(result) if isinstance(result, ClusterProfile) else profile_record(result)
+    views = [*(cluster_profile_view(record) if several else profile_view(record)), *kept.views()]
+    return Outcome(record, views, 0 if result.passed else 1)
 
 
 _STATUS_OF_PYTEST = {0: 0, 1: 1, 2: 130, 3: 4, 4: 2, 5: 2}
@@ -286,9 +287,10 @@ def _test(args: argparse.Namespace, rest: Sequence[str]) -> int:
     import pytest  # noqa: PLC0415 - the other commands start faster without it
 
     models = [f"--hil-model={path}" for path in args.models] + (["--hil-no-zoo"] if args.models else [])
+    history = cli_record.words_for_pytest(args)
     # `hil` is loaded by now, which pytest would warn of: assertions in it are not explained, only the suite's are.
     calm = "-Wignore:Module already imported:pytest.PytestAssertRewriteWarning"
-    status = pytest.main(["--pyargs", "hil.suite", calm, f"--board={args.board}", *models, *rest])
+    status = pytest.main(["--pyargs", "hil.suite", calm, f"--board={args.board}", *models, *history, *rest])
     return _STATUS_OF_PYTEST.get(int(status), int(status))
 
 
@@ -359,6 +361,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     cut = words.index("--") if words[:1] == ["test"] and "--" in words else len(words)
     args = parser().parse_args(words[:cut])
+    args.words = words
     try:
         return _run(args, words[cut + 1 :])
     except HilError as error:

@@ -107,10 +107,11 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
 def _benches(config: pytest.Config) -> str:
     """Where the boards of all cases are; looked for once."""
     if _BENCHES not in config.stash:
-        from hil.pytest_history import benches
+        from hil import api
         from hil.pytest_session import where_of
 
-        config.stash[_BENCHES] = benches([case.board for case in _cases(config)], where_of(config))
+        names = dict.fromkeys(case.board for case in _cases(config))
+        config.stash[_BENCHES] = ", ".join(api.bench_title(name, where_of(config)) for name in names)
     return config.stash[_BENCHES]
 
 

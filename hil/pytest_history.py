@@ -12,10 +12,7 @@ from typing import Any
 
 import pytest
 
-from hil import api, board
-from hil.bench import Where
 from hil.errors import HilError, StateFailed
-from hil.nodes import board_list
 from hil.record.cause import cause_of
 from hil.record.history import (
     LONGEST_LOG,
@@ -116,18 +113,6 @@ def kept_by(config: pytest.Config, benches: Callable[[], str]) -> Kept | None:
     return kept
 
 
-def benches(names: Sequence[str], where: Where) -> str:
-    """Each board with the bench that it is on: 'rp2040 on the virtual bench'."""
-    return ", ".join(_bench(name, where) for name in dict.fromkeys(names))
-
-
-def _bench(name: str, where: Where) -> str:
-    try:
-        return f"{name} on the {api.bench_for(board.load(board_list(name)[0]), where).title}"
-    except HilError:
-        return f"{name}, which cannot be reached"  # its tests will say why
-
-
 def tell(
     report: pytest.TestReport, call: pytest.CallInfo[None], known: Mapping[str, Any], place: str, said: str
 ) -> None:
@@ -141,11 +126,11 @@ def tell(
         "log": "",
     }
     if report.failed:
-        error = call.excinfo.value if call.excinfo else None
-        error = getattr(error, _OURS, error)
+        failure = call.excinfo.value if call.excinfo else None
+        error = getattr(failure, _OURS, failure)
         ours = isinstance(error, HilError)
         found["cause"] = cause_of(error) if error is not None else "assertion"
-        found["message"] = storable(str(error) if ours else _crash(report, call))
+        found["message"] = storable(str(failure) if ours else _crash(report, call))
         traceback = [] if ours else [("how it came about", report.longreprtext)]
         parts = [*traceback, *([("the board said", said)] if said else []), *report.sections]
         found["log"] = storable("\n".join(f"--- {title} ---\n{text}" for title, text in parts), LONGEST_LOG)

@@ -166,6 +166,18 @@ class History:
         with self.changing():
             self._base.execute("UPDATE run SET ended = ?, verdict = ? WHERE id = ?", (at, verdict, run))
 
+    def forget(self, runs: Sequence[str]) -> None:
+        """Delete runs with all that was kept of them."""
+        with self.changing() as base:
+            marks = [(run,) for run in runs]
+            base.executemany(
+                "DELETE FROM measurement WHERE profile IN (SELECT id FROM profile WHERE run = ?)",
+                marks,
+            )
+            for table in ("profile", "test", "usage"):
+                base.executemany(f"DELETE FROM {table} WHERE run = ?", marks)  # noqa: S608
+            base.executemany("DELETE FROM run WHERE id = ?", marks)
+
     def _subject(self, found: Found) -> int:
         names = [field.name for field in fields(found.subject)]
         values = astuple(found.subject)

@@ -88,6 +88,7 @@ CREATE TABLE usage (
     what    TEXT NOT NULL
 );
 CREATE INDEX usage_by_board ON usage (board, at);
+CREATE INDEX usage_by_run ON usage (run);
 """
 
 MIGRATIONS = (_FIRST,)
