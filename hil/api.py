@@ -44,7 +44,8 @@ from hil.model.reference import ReferenceResult, reference
 from hil.nodes import Objective, board_list, cluster
 from hil.plan import Interpreter
 from hil.plan import split as several
-from hil.record import NO_LIMITS, ClusterProfile, Limits, Profile, Uses, judged, judged_cluster
+from hil.record import NO_LIMITS, ClusterProfile, History, Limits, Profile, Uses, judged, judged_cluster
+from hil.record.health import health_of
 
 REFERENCE_LIMIT = 300.0
 INPUTS = 4
@@ -299,16 +300,24 @@ def known_boards() -> tuple[Board, ...]:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a board can be reached now, who holds it (None: nobody), and whether it is well, or why not."""
+    """Where a board can be reached now, who holds it (None: nobody), and whether it is well, or why not.
+
+    `score`: how likely its next use is to be good, after its last `uses` (see `hil.record.health`); None: not known.
+    """
 
     bench: Source
     where: str
     held_by: str | None = None
     health: str = "well"
+    score: float | None = None
+    uses: int = 0
 
 
-def places(board: Board, where: Where = ANYWHERE) -> tuple[Place, ...]:
-    """Where a board of this kind can be reached. A virtual one starts on demand, as often as it is asked for."""
+def places(board: Board, where: Where = ANYWHERE, *, history: History | None = None) -> tuple[Place, ...]:
+    """Where a board of this kind can be reached. A virtual one starts on demand, as often as it is asked for.
+
+    Scores are from `history`.
+    """
     lab = lab_for(where)
     state = State(state_of(lab))
     ours = lab.of(board.name) if lab else ()
@@ -319,7 +328,9 @@ def places(board: Board, where: Where = ANYWHERE) -> tuple[Place, ...]:
         holder, aside = state.holder(one.identity), state.quarantined(one.identity)
         held_by = None if holder is None else str(holder)
         health = "well" if aside is None else f"set aside ({aside.reason}): hil lab release {one.name}"
-        found.append(Place(one.source, f"{one.name} at {one.identity}", held_by, health))
+        known = health_of(history, one.identity, state) if history is not None else None
+        score, uses = (round(known.score, 4), known.uses) if known is not None and known.uses else (None, 0)
+        found.append(Place(one.source, f"{one.name} at {one.identity}", held_by, health, score, uses))
     if board.virtual and not where.hardware:
         found.append(Place("virtual", f"{board.virtual.machine}, started on demand"))
     return tuple(found)

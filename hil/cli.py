@@ -68,6 +68,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     listing = _add(commands, "boards", _boards, "board kinds, where one can be reached now, who holds it, is it well")
     cli_lab.add_options(listing)
+    cli_record.add_history_file(listing)
     cli_lab.add_command(commands)
     cli_record.add_command(commands)
     _add(commands, "doctor", _doctor, "what is missing on this machine, and the command that mends it")
@@ -134,7 +135,8 @@ def _test_options(commands: Any) -> None:
 
 def _boards(args: argparse.Namespace, _say: Say) -> Outcome:
     boards = api.known_boards()
-    places = {board.name: api.places(board, cli_lab.where_of(args)) for board in boards}
+    with cli_record.opened_if_there(args) as history:
+        places = {board.name: api.places(board, cli_lab.where_of(args), history=history) for board in boards}
     record = [
         {
             "name": board.name,
@@ -163,7 +165,9 @@ def _boards(args: argparse.Namespace, _say: Say) -> Outcome:
 
 def _place(place: api.Place) -> str:
     held = f", held by {place.held_by}" if place.held_by else ""
-    return f"{place.bench}: {place.where}{held}" + (f", {place.health}" if place.health != "well" else "")
+    health = f", {place.health}" if place.health != "well" else ""
+    score = f", health {place.score:.2f} over {place.uses} uses" if place.score is not None else ""
+    return f"{place.bench}: {place.where}{held}{health}{score}"
 
 
 def _doctor(_args: argparse.Namespace, _say: Say) -> Outcome:

@@ -16,17 +16,21 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from hil import api
+from hil.bench import Where, lab_for
+from hil.bench.local import state_of
+from hil.bench.state import State
 from hil.bench.station import Say
 from hil.cli_numbers import count
 from hil.errors import HilError, UsageError
 from hil.record import queries
 from hil.record.cause import cause_of
 from hil.record.exchange import exported, imported, run_record
+from hil.record.health import LAST, Guard, health_of
 from hil.record.history import Cause, History, Result, Writer, history_file
 from hil.record.measurement import Found
 from hil.record.origin import Origin, here
 from hil.record.uses import Uses
-from hil.report import Outcome, duration, size, table
+from hil.report import Outcome, duration, plain, size, table
 from hil.report.terminal import facts
 
 _LIST = 20
@@ -56,6 +60,8 @@ def add_command(commands: Any) -> None:
     add("show", _show, "one run: where it was, what it measured, what failed and whose fault that was").add_argument(
         "name", metavar="RUN", nargs="?", default="last", help="default: last"
     )
+    boards = add("boards", _boards, f"the health of each board of a lab, from its last {LAST} uses; worst first")
+    boards.add_argument("--bench", default="auto", metavar="PATH", help="the lab file (default: this machine's)")
     out = add("export", _export, "write runs as JSON Lines, for another history", json=False)
     out.add_argument("names", metavar="RUN", nargs="*", help="default: all of them, oldest first")
     out.add_argument("--output", type=Path, metavar="FILE", help="default: standard output")
@@ -94,7 +100,9 @@ def _list(args: argparse.Namespace, _say: Say) -> Outcome:
         for run in runs
     ]
     columns = ["run (UTC)", "bench", "revision", "profiles", "tests", "is"]
-    return Outcome(record, [table(None, columns, rows, right=("profiles",)), Text(f"history: {history.file}")])
+    drawn = table(None, columns, rows, right=("profiles",))
+    drawn.columns[0].no_wrap = True  # it is there to be copied
+    return Outcome(record, [drawn, Text(f"history: {history.file}")])
 
 
 def _tests(tally: queries.Tally) -> str:
@@ -123,7 +131,7 @@ def _show(args: argparse.Namespace, _say: Say) -> Outcome:
         profiles = queries.profiles(history, run.id)
         tests, usages = queries.tests(history, run.id), queries.usages_of(history, run.id)
     origin = run.origin
-    took = f", {run.ended - origin.began:.0f} s" if run.ended is not None else ""
+    took = f", {duration(1e6 * (run.ended - origin.began))}" if run.ended is not None else ""
     rows = [
         ("is", queries.standing(run)),
         ("began", time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(origin.began)) + took),
@@ -149,7 +157,7 @@ def _show(args: argparse.Namespace, _say: Say) -> Outcome:
         skipped = sum(test.outcome == "skipped" for test in tests)
         views.append(Text(f"{len(tests)} tests: {len(failed)} failed, {skipped} skipped"))
     if failed:
-        views.append(table(None, ["failed", "because of", "message"], failed))
+        views.append(table(None, ["failed", "cause", "message"], failed))
     if used:
         views.append(table(None, ["board", "was used", "what"], used))
     return Outcome(record, views)
@@ -161,6 +169,37 @@ def _value(found: Found, name: str) -> str:
         return "-"
     draw: dict[str, Any] = {"us": duration, "bytes": size}
     return str(draw.get(one.measure.unit, "{:g}".format)(one.value))
+
+
+def _boards(args: argparse.Namespace, _say: Say) -> Outcome:
+    lab = lab_for(Where(args.bench))
+    state = State(state_of(lab))
+    with opened(args, make=False) as history:
+        found = [health_of(history, board, state) for board in queries.used_boards(history)]
+    found.sort(key=lambda health: (health.score, health.board))
+    record = {
+        "schema": "hil.record.boards/1",
+        "history": str(history.file),
+        "boards": [
+            asdict(one) | {"score": round(one.score, 4), "set_aside": state.quarantined(one.board) is not None}
+            for one in found
+        ],
+    }
+    rows = [
+        (
+            one.name or "-",
+            one.board,
+            f"{one.score:.2f}",
+            f"{one.bad} of {one.uses}",
+            str(one.device),
+            "set aside" if state.quarantined(one.board) else "in use",
+            one.last_trouble or "-",
+        )
+        for one in found
+    ]
+    columns = ["board", "identity", "score", "bad uses", "device errors", "is", "last trouble"]
+    closing = Text(f"from the last {LAST} uses since each was released; docs/history.md says what counts")
+    return Outcome(record, [table(None, columns, rows, right=("score", "device errors")), closing])
 
 
 def _export(args: argparse.Namespace, say: Say) -> Outcome:
@@ -236,6 +275,16 @@ def opened(args: argparse.Namespace, *, make: bool = True) -> History:
     return History.open((args.history or history_file()).absolute(), make=make)
 
 
+@contextmanager
+def opened_if_there(args: argparse.Namespace) -> Iterator[History | None]:
+    """The history, or None where nothing was kept yet and none is asked for by name. Raises `StateFailed`."""
+    if args.history is None and not history_file().exists():
+        yield None
+        return
+    with opened(args, make=False) as history:
+        yield history
+
+
 def words_for_pytest(args: argparse.Namespace) -> list[str]:
     """The options of `hil test` as pytest's. Raises `StateFailed` where nothing can be kept, before anything runs."""
     if args.no_history:
@@ -251,11 +300,14 @@ class Keeping:
     writer: Writer | None = None
     file: Path | None = None
     uses: Uses = field(default_factory=Uses)
+    guard: Guard | None = None
     record: Mapping[str, Any] | None = None
 
     def views(self) -> list[RenderableType]:
         """Where it is kept, for a person."""
-        return [Text(f"history: run {self.writer.id} in {self.file}")] if self.writer else []
+        aside = self.guard.told if self.guard else []
+        kept = [f"history: run {self.writer.id} in {self.file}"] if self.writer else []
+        return [Text(plain(line)) for line in (*aside, *kept)]
 
 
 @contextmanager
@@ -268,9 +320,11 @@ def keeping(args: argparse.Namespace, request: api.Request) -> Iterator[Keeping]
         yield Keeping()
         return
     with opened(args) as history:
+        lab = lab_for(request.where)
         title = api.bench_title(args.board, request.where)
         writer = history.begin(here(title, command=shlex.join(["hil", *args.words])))
-        kept = Keeping(writer, history.file, Uses(writer.used))
+        guard = Guard(history, writer, lab)
+        kept = Keeping(writer, history.file, Uses(guard.used), guard)
         began = time.time()
         try:
             yield kept

@@ -126,8 +126,8 @@ def kept(config: pytest.Config) -> Kept | None:
         from hil.pytest_session import where_of
 
         try:
-            lab_for(where_of(config))
-            config.stash[_KEPT] = kept_by(config, lambda: _benches(config))
+            lab = lab_for(where_of(config))
+            config.stash[_KEPT] = kept_by(config, lab, lambda: _benches(config))
         except HilError as error:
             raise pytest.UsageError(str(error)) from error
     return config.stash[_KEPT]
@@ -312,6 +312,7 @@ def pytest_runtest_makereport(
     found: dict[str, Any] = {}
     params: dict[str, Any] = item.callspec.params if hasattr(item, "callspec") else {}
     if session is not None:
+        session.note_failure(call.excinfo.value if call.excinfo else None, params.get("hil_case"))
         if params.get("hil_case") is not None:
             found = session.properties(params["hil_case"])
         elif params.get("hil_board") is not None:
@@ -320,7 +321,6 @@ def pytest_runtest_makereport(
             found["hil.run"] = run.run
         known = dict(item.user_properties)
         item.user_properties += [(k, v) for k, v in found.items() if k not in known]
-        session.note_failure(call.excinfo.value if call.excinfo else None)
     report = yield
     if run is not None:
         from hil.pytest_history import tell

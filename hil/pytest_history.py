@@ -12,8 +12,10 @@ from typing import Any
 
 import pytest
 
+from hil.bench import Lab
 from hil.errors import HilError, StateFailed
 from hil.record.cause import cause_of
+from hil.record.health import Guard
 from hil.record.history import (
     LONGEST_LOG,
     Cause,
@@ -46,8 +48,9 @@ def told(error: HilError, message: str | None = None) -> BaseException:
 class Kept:
     """A run of the history, as this process writes to it. `trouble`: the first thing that could not be written."""
 
-    def __init__(self, history: History, writer: Writer) -> None:
+    def __init__(self, history: History, writer: Writer, lab: Lab | None) -> None:
         self.history, self.writer = history, writer
+        self._guard = Guard(history, writer, lab)
         self.trouble: str | None = None
         self._ended = False
 
@@ -61,8 +64,13 @@ class Kept:
         self.writer.profiled(record, place=place)
 
     def used(self, usage: Usage) -> None:
-        """Keep how a board behaved."""
-        self._noting(lambda: self.writer.used(usage))
+        """Keep how a board behaved; it may be set aside for that."""
+        self._noting(lambda: self._guard.used(usage))
+
+    def set_aside(self) -> list[str]:
+        """Which boards were set aside since the last call, and why."""
+        told, self._guard.told = self._guard.told, []
+        return told
 
     def tested(self, result: Result) -> None:
         """Keep how a test ended."""
@@ -83,7 +91,7 @@ class Kept:
             self.trouble = self.trouble or str(error)
 
 
-def kept_by(config: pytest.Config, benches: Callable[[], str]) -> Kept | None:
+def kept_by(config: pytest.Config, lab: Lab | None, benches: Callable[[], str]) -> Kept | None:
     """The run that this process writes to: a new one, or the controller's; None where nothing is kept.
 
     `benches` says where the boards are. Raises `StateFailed` where nothing can be written, and why.
@@ -93,7 +101,7 @@ def kept_by(config: pytest.Config, benches: Callable[[], str]) -> Kept | None:
         if handed is None:
             return None
         history = History.open(Path(handed["file"]))
-        kept = Kept(history, history.writer(handed["run"]))
+        kept = Kept(history, history.writer(handed["run"]), lab)
         config.add_cleanup(history.close)
         config.pluginmanager.register(_Worker(kept), "hil-history")
         return kept
@@ -106,7 +114,7 @@ def kept_by(config: pytest.Config, benches: Callable[[], str]) -> Kept | None:
     except BaseException:
         history.close()
         raise
-    kept = Kept(history, writer)
+    kept = Kept(history, writer, lab)
     config.add_cleanup(history.close)
     config.add_cleanup(lambda: kept.end("fail"))  # first, and only where the session did not get to its end
     config.pluginmanager.register(_Controller(kept), "hil-history")

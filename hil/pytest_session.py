@@ -145,11 +145,14 @@ class Session:
         finally:
             self._say("")
 
-    def note_failure(self, error: BaseException | None) -> None:
+    def note_failure(self, error: BaseException | None, case: Case | None = None) -> None:
         """How a test, or its set-up, ended: after an error of board or lab the next one gets a fresh board."""
         if isinstance(error, InfrastructureError | DeviceError):
             self._uses.failed(error)
             self._power_off()
+        if self._kept is not None and case is not None:
+            for aside in self._kept.set_aside():
+                self._stories.setdefault(case.id, []).append(aside)
 
     def last_seen(self, case: Case | None) -> tuple[str, str]:
         """Where the case ran last, if it did, and what was known beside the link when boards failed last."""

@@ -163,11 +163,23 @@ class State:
         """Let a board be used again; False if it was not set aside."""
         try:
             self._file("quarantine", identity).unlink()
+            path = self._file("released", identity)
+            self._make(path.parent)
+            path.touch()
+            with contextlib.suppress(OSError):  # who made it has done so
+                path.chmod(self._mode() & 0o666)
         except FileNotFoundError:
             return False
         except OSError as error:
             self._failed(error)
         return True
+
+    def released_at(self, identity: str) -> float:
+        """When the board was last released, in seconds since 1970; 0 for never."""
+        try:
+            return self._file("released", identity).stat().st_mtime
+        except OSError:
+            return 0.0
 
     def _make(self, folder: Path) -> None:
         """A folder for all who may write in the state folder."""

@@ -216,9 +216,11 @@ def tests(history: History, run: str) -> tuple[Result, ...]:
     return tuple(Result(**{field.name: row[field.name] for field in fields(Result)}) for row in rows)
 
 
-def usages(history: History, board: str, *, most: int = 50) -> tuple[Usage, ...]:
+def usages(history: History, board: str, *, most: int = 50, since: float = 0.0) -> tuple[Usage, ...]:
     """The last uses of a board, newest first."""
-    rows = history.rows("SELECT * FROM usage WHERE board = ? ORDER BY at DESC, id DESC LIMIT ?", [board, most])
+    rows = history.rows(
+        "SELECT * FROM usage WHERE board = ? AND at >= ? ORDER BY at DESC, id DESC LIMIT ?", [board, since, most]
+    )
     return tuple(map(_usage, rows))
 
 

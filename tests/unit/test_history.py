@@ -195,6 +195,38 @@ def test_where_a_run_comes_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert (len(found.revision), found.branch, found.dirty) == (40, "feature", True)
 
 
+@pytest.mark.parametrize("what", ["series", "profiles", "tests", "usages_of", "usages", "runs", "forget"])
+def test_questions_are_answered_by_indices(what: str, history: History) -> None:
+    """However long a history becomes; `python -m benchmarks.history_speed` says how quick that is."""
+    with history.run(origin()) as run:
+        run.profiled(profile())
+        run.used(Usage("serial A", "a", "well"))
+    subject = Subject("kws", "rp2040", 1, 1, "virtual")
+    asked: list[str] = []
+    history._base.set_trace_callback(asked.append)
+    for question in (
+        {
+            "series": lambda: queries.series(history, subject, "latency", branch="main", before=1e9, good=True),
+            "profiles": lambda: queries.profiles(history, "run-0000"),
+            "tests": lambda: queries.tests(history, "run-0000"),
+            "usages_of": lambda: queries.usages_of(history, "run-0000"),
+            "usages": lambda: queries.usages(history, "serial A"),
+            "runs": lambda: queries.runs(history, since=5.0),
+            "forget": lambda: history.forget(["run-0000"]),
+        }[what](),
+    ):
+        assert question or what in {"tests", "forget"}
+    history._base.set_trace_callback(None)
+    read = [text for text in asked if text.startswith(("SELECT", "DELETE"))]
+    assert read
+    for text in read:
+        plan = [row["detail"] for row in history.rows(f"EXPLAIN QUERY PLAN {text}")]
+        assert plan
+        assert not any(step.startswith("SCAN") for step in plan), (text, plan)
+        if what == "series":
+            assert not any("TEMP B-TREE" in step for step in plan), plan
+
+
 # -- many at once, and killed ------------------------------------------------------------------------------------------
 
 
