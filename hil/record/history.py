@@ -16,7 +16,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
@@ -91,7 +91,7 @@ class History:
                 f"there is no history at {place}", hint="hil profile or pytest --board begin one; or --history FILE"
             )
         with failing(place):
-            place.parent.mkdir(parents=True, exist_ok=True)
+            _make(place)
             base = sqlite3.connect(place, timeout=PATIENCE, isolation_level=None)
             try:
                 base.execute("PRAGMA journal_mode = WAL")
@@ -243,6 +243,17 @@ class History:
         with failing(self.file), closing(self._base.cursor()) as cursor:
             cursor.row_factory = sqlite3.Row
             return cursor.execute(query, tuple(values)).fetchall()
+
+
+def _make(file: Path) -> None:
+    """An empty file, unless there is one: for all who may write in its folder, and so are the logs beside it."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with suppress(FileExistsError):
+        handle = os.open(file, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            os.fchmod(handle, file.parent.stat().st_mode & 0o666)
+        finally:
+            os.close(handle)
 
 
 class Writer:

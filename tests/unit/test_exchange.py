@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hil.errors import HilError, MalformedRecord
-from hil.record import History, Result, Usage, exchange, exported, imported, queries
+from hil.record import History, Result, Usage, exchange, exported, imported, queries, schema
 from tests.support.records import profile
 from tests.unit.test_history import origin
 
@@ -217,9 +217,17 @@ SOUND = {
 PLACES = list(places(SOUND))
 
 
+def in_memory() -> History:
+    """A history without a file."""
+    base = sqlite3.connect(":memory:", isolation_level=None)
+    base.execute("PRAGMA foreign_keys = ON")
+    schema.migrate(base, Path("nowhere"))
+    return History(Path("nowhere"), base)
+
+
 def whole_or_nothing(data: bytes) -> None:
     """Take a file in: either it is refused with a message and leaves nothing, or all of it can be given out again."""
-    with History.open(Path(":memory:")) as history:
+    with in_memory() as history:
         try:
             new, _ = imported(history, io.BytesIO(data), "hostile", at=5.0)
         except MalformedRecord as error:  # and nothing else
@@ -235,7 +243,7 @@ def whole_or_nothing(data: bytes) -> None:
 
 
 def test_the_sound_line_is_sound() -> None:
-    with History.open(Path(":memory:")) as history:
+    with in_memory() as history:
         assert take(history, json.dumps(SOUND)) == (1, 0)
 
 

@@ -172,6 +172,18 @@ def test_where_the_history_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert history_file() == Path("elsewhere")
 
 
+@pytest.mark.parametrize("mode", [0o755, 0o770, 0o777])
+def test_who_may_write_in_the_folder_may_write_in_the_file(mode: int, tmp_path: Path) -> None:
+    """Whatever the umask is; and in the log beside it."""
+    folder = tmp_path / "lab"
+    folder.mkdir()
+    folder.chmod(mode)
+    with History.open(folder / "h.sqlite") as history:
+        history.begin(origin())
+        modes = {path.name: path.stat().st_mode & 0o777 for path in folder.iterdir()}
+    assert modes == dict.fromkeys(["h.sqlite", "h.sqlite-wal", "h.sqlite-shm"], mode & 0o666)
+
+
 def test_reading_makes_no_file(file: Path) -> None:
     with pytest.raises(UsageError, match=f"there is no history at {file}"):
         History.open(file, make=False)
