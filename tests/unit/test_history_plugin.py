@@ -249,8 +249,10 @@ BREAKS_LATER = """
 import sqlite3
 from hil.record import history
 def broken(self, run, row, table):
+    error = sqlite3.OperationalError("database or disk is full")
+    error.sqlite_errorcode = sqlite3.SQLITE_FULL
     with history.failing(self.file):
-        raise sqlite3.OperationalError("database or disk is full")
+        raise error
 history.History.add = broken
 """
 
