@@ -15,7 +15,7 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 import hil
-from hil import api, cli_flash, cli_lab, cli_record, doctor
+from hil import api, cli_flash, cli_keep, cli_lab, cli_record, doctor
 from hil.cli_numbers import count as _count
 from hil.cli_numbers import microseconds as _microseconds
 from hil.deployment import Deployment, Say, model_named, silent
@@ -254,12 +254,13 @@ def _profile(args: argparse.Namespace, say: Say) -> Outcome:
         limits=Limits(args.max_latency_us, args.max_ram),
         where=cli_lab.where_of(args),
     )
-    with cli_record.keeping(args, request) as kept:
+    with cli_keep.keeping(args, request) as kept:
         result = api.profile(args.model, request, say=say, uses=kept.uses)
         several = isinstance(result, ClusterProfile)
-        kept.record = record = cluster_record(result) if isinstance(result, ClusterProfile) else profile_record(result)
+        record = cluster_record(result) if isinstance(result, ClusterProfile) else profile_record(result)
+        kept.measured(record)
     views = [*(cluster_profile_view(record) if several else profile_view(record)), *kept.views()]
-    return Outcome(record, views, 0 if result.passed else 1)
+    return Outcome(record, views, kept.trouble.exit_status if kept.trouble else 0 if result.passed else 1)
 
 
 _STATUS_OF_PYTEST = {0: 0, 1: 1, 2: 130, 3: 4, 4: 2, 5: 2}

@@ -1,36 +1,32 @@
-"""What the `hil` command keeps of its runs, and `hil record`: list, show, export, import, prune."""
+"""`hil record`: list, show, export, import and prune runs, and the health of boards; the options that name a history."""
 
 from __future__ import annotations
 
 import argparse
-import shlex
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from rich.console import RenderableType
 from rich.text import Text
 
-from hil import api
 from hil.bench import Where, lab_for
 from hil.bench.local import state_of
 from hil.bench.state import State
 from hil.bench.station import Say
 from hil.cli_numbers import count
-from hil.errors import HilError, UsageError
+from hil.errors import UsageError
 from hil.record import queries
-from hil.record.cause import cause_of
 from hil.record.exchange import exported, imported, run_record
-from hil.record.health import LAST, Guard, health_of
-from hil.record.history import Cause, History, Result, Writer, history_file
+from hil.record.health import LAST, health_of
+from hil.record.history import History, history_file
 from hil.record.measurement import Found
-from hil.record.origin import Origin, here
-from hil.record.uses import Uses
-from hil.report import Outcome, duration, plain, size, table
+from hil.record.origin import Origin
+from hil.report import Outcome, duration, size, table
 from hil.report.terminal import facts
 
 _LIST = 20
@@ -291,77 +287,3 @@ def words_for_pytest(args: argparse.Namespace) -> list[str]:
         return ["--hil-no-history"]
     opened(args).close()
     return [f"--hil-history={args.history}"] if args.history else []
-
-
-@dataclass
-class Keeping:
-    """What is known so far of a profile that is to be kept. `uses` watches the boards."""
-
-    writer: Writer | None = None
-    file: Path | None = None
-    uses: Uses = field(default_factory=Uses)
-    guard: Guard | None = None
-    record: Mapping[str, Any] | None = None
-
-    def views(self) -> list[RenderableType]:
-        """Where it is kept, for a person."""
-        aside = self.guard.told if self.guard else []
-        kept = [f"history: run {self.writer.id} in {self.file}"] if self.writer else []
-        return [Text(plain(line)) for line in (*aside, *kept)]
-
-
-@contextmanager
-def keeping(args: argparse.Namespace, request: api.Request) -> Iterator[Keeping]:
-    """A run of `hil profile` in the history: its record, as soon as the block has set it, or the error that it ends in.
-
-    Raises `StateFailed` before anything is built if nothing can be written.
-    """
-    if args.no_history:
-        yield Keeping()
-        return
-    with opened(args) as history:
-        lab = lab_for(request.where)
-        title = api.bench_title(args.board, request.where)
-        writer = history.begin(here(title, command=shlex.join(["hil", *args.words])))
-        guard = Guard(history, writer, lab)
-        kept = Keeping(writer, history.file, Uses(guard.used), guard)
-        began = time.time()
-        try:
-            yield kept
-            _keep(kept, writer, args, began)
-        except UsageError:
-            history.forget([writer.id])  # a mistyped command is no run
-            raise
-        except HilError as error:
-            writer.tested(_result(kept, args, began, (cause_of(error), str(error))))
-            raise
-        finally:
-            writer.end()
-
-
-def _keep(kept: Keeping, writer: Writer, args: argparse.Namespace, began: float) -> None:
-    record = kept.record
-    assert record is not None
-    writer.profiled(record, place=kept.uses.place)
-    if record["verdict"] == "pass":
-        writer.tested(_result(kept, args, began, None))
-        writer.verdict("pass")
-    else:
-        writer.tested(_result(kept, args, began, ("assertion", "; ".join(record["reasons"]))))
-
-
-def _result(kept: Keeping, args: argparse.Namespace, began: float, failure: tuple[Cause, str] | None) -> Result:
-    """A profile as a test: what failed it, and whose fault that was, or None."""
-    cause, message = failure or ("", "")
-    return Result(
-        name=f"hil profile {args.model}",
-        outcome="failed" if failure else "passed",
-        cause=cause,
-        seconds=time.time() - began,
-        model=kept.record["model"]["name"] if kept.record is not None else args.model.stem,
-        board=args.board,
-        place=kept.uses.place,
-        message=message,
-        log=kept.uses.said,
-        at=began,
-    )

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from hil.record.cause import cause_of
     from hil.record.cluster import ClusterProfile, cluster_plan_record, cluster_record, judged_cluster
     from hil.record.exchange import exported, imported
+    from hil.record.health import Guard, Health, health_of
     from hil.record.history import History, Result, Usage, Writer, history_file
     from hil.record.measurement import MEASURES, Found, Measure, Measurement, Subject, found_in
     from hil.record.origin import Origin, here
@@ -24,6 +25,7 @@ _ROOMS = {
     "cause": ("cause_of",),
     "cluster": ("ClusterProfile", "cluster_plan_record", "cluster_record", "judged_cluster"),
     "exchange": ("exported", "imported"),
+    "health": ("Guard", "Health", "health_of"),
     "history": ("History", "Result", "Usage", "Writer", "history_file"),
     "measurement": ("MEASURES", "Found", "Measure", "Measurement", "Subject", "found_in"),
     "origin": ("Origin", "here"),
@@ -39,6 +41,8 @@ __all__ = [
     "NO_LIMITS",
     "ClusterProfile",
     "Found",
+    "Guard",
+    "Health",
     "History",
     "Limits",
     "Measure",
@@ -56,6 +60,7 @@ __all__ = [
     "cluster_record",
     "exported",
     "found_in",
+    "health_of",
     "here",
     "history_file",
     "imported",

@@ -16,7 +16,7 @@ from types import SimpleNamespace
 import pytest
 
 from hil import api, cli
-from hil.errors import BoardMissing, DeviceFault, HilError, MalformedModel
+from hil.errors import BoardMissing, DeviceFault, HilError, MalformedModel, StateFailed
 from hil.record import History, Result, Usage, queries
 from tests.support import fakes
 from tests.support.fakes import FakeDut
@@ -24,6 +24,12 @@ from tests.support.records import profile
 from tests.unit.test_history import origin
 
 WORDS = ("list", "show", "boards", "export", "import", "prune")
+
+
+@pytest.fixture(autouse=True)
+def _wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Paths of tests are long, and must not be cut into lines."""
+    monkeypatch.setenv("COLUMNS", "400")
 
 
 @pytest.fixture
@@ -75,7 +81,7 @@ def test_a_profile_is_a_run(tiny: Path, boards: list[FakeDut], file: Path, capsy
     status, out, _ = run(capsys, "profile", tiny, "--board", "rp2040", "--seed", "3")
     found, (test,) = the_run(file)
     assert status == 0
-    assert f"history: run {found.id} in {file}" in out.replace("\n", "")
+    assert f"history: run {found.id} in {file}" in out
     assert (found.verdict, found.origin.bench) == ("pass", "rp2040 on the virtual bench")
     assert found.origin.command == f"hil profile {tiny} --board rp2040 --seed 3"
     assert (test.name, test.outcome, test.model, test.board) == (f"hil profile {tiny}", "passed", "tiny", "rp2040")
@@ -164,6 +170,22 @@ def test_a_profile_that_is_interrupted_has_an_end(
     assert the_run(file)[0].verdict == "fail"
 
 
+def test_a_measurement_is_told_even_if_it_can_no_longer_be_kept(
+    tiny: Path, boards: list[FakeDut], file: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It took minutes; and nobody is to think that it is in the history."""
+
+    def full(*_: object, **__: object) -> None:
+        raise StateFailed("the history h: database or disk is full", hint="df -h")
+
+    monkeypatch.setattr(History, "add_profile", full)
+    status, out, err = run(capsys, "profile", tiny, "--board", "rp2040", "--json", "-")
+    assert status == 4
+    assert json.loads(out)["verdict"] == "pass"
+    assert err == "hil: this run is not all kept: the history h: database or disk is full\n  next: df -h\n"
+    assert the_run(file)[0].verdict == "fail"
+
+
 # -- hil record --------------------------------------------------------------------------------------------------------
 
 
@@ -216,8 +238,7 @@ def test_a_run_of_this_machine_that_goes_on_runs(file: Path, capsys: pytest.Capt
     assert {r["id"]: r["standing"] for r in runs} == {"run-0000": "running", "run-0001": "no end"}
 
 
-def test_show(three: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "200")
+def test_show(three: Path, capsys: pytest.CaptureFixture[str]) -> None:
     status, out, _ = run(capsys, "record", "show", "run-0001")
     assert status == 0
     for words in (

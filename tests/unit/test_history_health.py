@@ -380,6 +380,7 @@ def test_a_wrong_answer_of_hil_profile_is_not_retried(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     boards = fakes.install(monkeypatch)
+    monkeypatch.setenv("COLUMNS", "400")
     monkeypatch.setattr(FakeDut, "infer", broken_answer(FakeDut.infer))
     file = tmp_path / "h.sqlite"
     status, out, _ = run(capsys, "profile", tiny, "--board", "rp2040", "--history", file)
@@ -387,7 +388,7 @@ def test_a_wrong_answer_of_hil_profile_is_not_retried(
     assert len(boards) == 1
     with History.open(file) as history:
         (found,) = queries.runs(history)
-        assert f"history: run {found.id} in {file}" in out.replace("\n", "")
+        assert f"history: run {found.id} in {file}" in out
         (test,) = queries.tests(history, found.id)
         assert (test.outcome, test.cause, test.model) == ("failed", "assertion", "tiny")
         assert "elements differ" in test.message

@@ -280,12 +280,11 @@ def test_a_killed_session_stays_without_an_end(pytester: pytest.Pytester, file: 
         def test_a(profile): pass
         def test_b(dut):
             pathlib.Path("there").touch()
-            time.sleep(60)
+            time.sleep(600)
     """)
     running = subprocess.Popen([sys.executable, "-m", "pytest", *KEPT], cwd=pytester.path, stdout=subprocess.DEVNULL)
-    for _ in range(600):
-        if (pytester.path / "there").exists():
-            break
+    while not (pytester.path / "there").exists():
+        assert running.poll() is None
         time.sleep(0.1)
     os.kill(running.pid, signal.SIGKILL)
     running.wait(60)
