@@ -1,4 +1,4 @@
-"""`hil record`: list, show, export, import and prune runs, and the health of boards; the options that name a history."""
+"""`hil record`: list, show, export, import and prune runs, the health of boards; the options that name a history."""
 
 from __future__ import annotations
 
