@@ -37,16 +37,17 @@ from hil.deployment import (
     silent,
 )
 from hil.dut import Dut, started
-from hil.errors import PlanError, UsageError
+from hil.errors import HilError, PlanError, UsageError
 from hil.image.build import compile_commands as compile_database
 from hil.measure import Counts, compare, measure, measure_cluster
 from hil.model import inputs as input_sets
 from hil.model.graph import Graph
 from hil.model.reference import ReferenceResult, reference
-from hil.nodes import Objective, cluster
+from hil.nodes import Objective, board_list, cluster
 from hil.plan import Interpreter
 from hil.plan import split as several
-from hil.record import NO_LIMITS, ClusterProfile, Limits, Profile, judged, judged_cluster
+from hil.record import NO_LIMITS, ClusterProfile, History, Limits, Profile, Uses, judged, judged_cluster
+from hil.record.health import health_of
 from hil.variant import Console, Load
 
 REFERENCE_LIMIT = 300.0
@@ -98,9 +99,16 @@ def bench_for(board: Board, where: Where = ANYWHERE) -> Bench:
     return choose.bench_for(board, where)
 
 
-def bench_title(board: Board, where: Where = ANYWHERE) -> str:
-    """That bench as a person reads it, with how images come onto such a board. Raises as `bench_for` does."""
-    return choose.title(board, where)
+def bench_title(boards_named: str, where: Where = ANYWHERE) -> str:
+    """Where a board, or the first of a list, is: 'rp2040 on the virtual bench, flashed by pyOCD'.
+
+    Also where it cannot be reached.
+    """
+    try:
+        first = board_list(boards_named)[0]
+        return f"{boards_named} on the {choose.title(boards.load(first), where)}"
+    except HilError:
+        return f"{boards_named}, which cannot be reached"
 
 
 def plan(path: Path, request: Request, *, say: Say = silent) -> Planned:
@@ -252,19 +260,24 @@ def running_cluster(deployment: ClusterDeployment, *, where: Where = ANYWHERE, s
         yield running
 
 
-def profile(path: Path, request: Request, *, say: Say = silent) -> Profile | ClusterProfile:
-    """Plan, build, run, compare, measure, judge: the whole line for one model, on one board or on several."""
+def profile(path: Path, request: Request, *, say: Say = silent, uses: Uses | None = None) -> Profile | ClusterProfile:
+    """Plan, build, run, compare, measure, judge: the whole line for one model, on one board or on several.
+
+    `uses` watches how the boards behave.
+    """
     if request.split:
-        return profile_cluster(path, request, say=say)
+        return profile_cluster(path, request, say=say, uses=uses)
     deployment = prepare(path, request, say=say)
     values = input_sets.generate(deployment.graph, request.inputs, request.seed)
     result = expected(deployment.graph, values, layers=request.layers, say=say)
     prove(deployment.planned, values[0], result, say=say)
-    with running(deployment, where=request.where, say=say) as dut:
+    watch = uses or Uses()
+    with watch.watched(), running(deployment, where=request.where, say=say) as dut:
+        watch.began(dut)
         return profile_on(dut, values, result, request, say=say)
 
 
-def profile_cluster(path: Path, request: Request, *, say: Say = silent) -> ClusterProfile:
+def profile_cluster(path: Path, request: Request, *, say: Say = silent, uses: Uses | None = None) -> ClusterProfile:
     """The whole line for one model on several boards."""
     if request.layers:
         raise UsageError("--layers: on several boards no operator's output is whole anywhere", hint="--nodes 1")
@@ -272,7 +285,9 @@ def profile_cluster(path: Path, request: Request, *, say: Say = silent) -> Clust
     values = input_sets.generate(deployment.graph, request.inputs, request.seed)
     result = expected(deployment.graph, values, say=say)
     prove_cluster(deployment.planned, values[0], result, say=say)
-    with running_cluster(deployment, where=request.where, say=say) as running:
+    watch = uses or Uses()
+    with watch.watched(), running_cluster(deployment, where=request.where, say=say) as running:
+        watch.began(running)
         return profile_on_cluster(running, values, result, request, say=say)
 
 
@@ -312,18 +327,26 @@ def known_boards() -> tuple[Board, ...]:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a board can be reached now, who holds it (None: nobody), and whether it is well, or why not."""
+    """Where a board can be reached now, who holds it (None: nobody), and whether it is well, or why not.
+
+    `score`: how likely its next use is to be good, after its last `uses` (see `hil.record.health`); None: not known.
+    """
 
     bench: Source
     where: str
     held_by: str | None = None
     health: str = "well"
+    score: float | None = None
+    uses: int = 0
 
 
-def places(board: Board, where: Where = ANYWHERE) -> tuple[Place, ...]:
-    """Where a board of this kind can be reached. A virtual one starts on demand, as often as it is asked for."""
+def places(board: Board, where: Where = ANYWHERE, *, history: History | None = None) -> tuple[Place, ...]:
+    """Where a board of this kind can be reached. A virtual one starts on demand, as often as it is asked for.
+
+    Scores are from `history`.
+    """
     if (labgrid := labgrid_of(where)) is not None:
-        return tuple(Place(*seen) for seen in seen(labgrid, board.name))
+        return tuple(Place(*found) for found in seen(labgrid, board.name))
     lab = lab_for(where)
     state = State(state_of(lab))
     ours = lab.of(board.name) if lab else ()
@@ -334,7 +357,9 @@ def places(board: Board, where: Where = ANYWHERE) -> tuple[Place, ...]:
         holder, aside = state.holder(one.identity), state.quarantined(one.identity)
         held_by = None if holder is None else str(holder)
         health = "well" if aside is None else f"set aside ({aside.reason}): hil lab release {one.name}"
-        found.append(Place(one.source, f"{one.name} at {one.identity}", held_by, health))
+        known = health_of(history, one.identity, state) if history is not None else None
+        score, uses = (round(known.score, 4), known.uses) if known is not None and known.uses else (None, 0)
+        found.append(Place(one.source, f"{one.name} at {one.identity}", held_by, health, score, uses))
     if board.virtual and not where.hardware:
         found.append(Place("virtual", f"{board.virtual.machine}, started on demand"))
     return tuple(found)

@@ -15,7 +15,9 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 import hil
-from hil import api, cli_debug, cli_flash, cli_lab, doctor
+from hil import api, cli_debug, cli_flash, cli_keep, cli_lab, cli_record, doctor
+from hil.cli_numbers import count as _count
+from hil.cli_numbers import microseconds as _microseconds
 from hil.deployment import Deployment, Say, model_named, silent
 from hil.errors import DoesNotFit, HilError, UsageError
 from hil.nodes import OBJECTIVES
@@ -67,8 +69,10 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     listing = _add(commands, "boards", _boards, "board kinds, where one can be reached now, who holds it, is it well")
     cli_lab.add_options(listing)
+    cli_record.add_history_file(listing)
     cli_lab.add_command(commands)
     cli_debug.add_command(commands)
+    cli_record.add_command(commands)
     _add(commands, "doctor", _doctor, "what is missing on this machine, and the command that mends it")
     plan = _add(commands, "plan", _plan, "what would run where: RAM, flash, predicted time; refuses what does not fit")
     build = _add(commands, "build", _build, "build firmware and program into ELF, BIN and UF2")
@@ -123,6 +127,7 @@ def _profile_options(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--steps", action="store_true", help=steps)
     sub.add_argument("--max-latency-us", type=_microseconds, metavar="T", help="fail above this median latency")
     cli_lab.add_options(sub)
+    cli_record.add_history_options(sub)
     sub.add_argument("--max-ram", type=_count(1), metavar="BYTES", help="fail above this peak RAM")
 
 
@@ -132,30 +137,7 @@ def _test_options(commands: Any) -> None:
     sub = commands.add_parser("test", help=text, description=text[0].upper() + text[1:] + more)
     sub.add_argument("models", nargs="*", type=Path, metavar="MODEL", help=".tflite files (default: the built-in zoo)")
     sub.add_argument("--board", required=True, metavar="BOARD", help="a board kind, or several with commas")
-
-
-def _count(least: int) -> Any:
-    def parse(text: str) -> int:
-        try:
-            value = int(text)
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
-        if not least <= value <= 1_000_000_000:
-            raise argparse.ArgumentTypeError(f"{value} is not in {least}..1000000000")
-        return value
-
-    parse.__name__ = "count"
-    return parse
-
-
-def _microseconds(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
-    if not 0 < value < 1e12:  # nor nan
-        raise argparse.ArgumentTypeError(f"{text} is not a time in microseconds")
-    return value
+    cli_record.add_history_options(sub)
 
 
 # -- commands ----------------------------------------------------------------------------------------------------------
@@ -163,7 +145,8 @@ def _microseconds(text: str) -> float:
 
 def _boards(args: argparse.Namespace, _say: Say) -> Outcome:
     boards = api.known_boards()
-    places = {board.name: api.places(board, cli_lab.where_of(args)) for board in boards}
+    with cli_record.opened_if_there(args) as history:
+        places = {board.name: api.places(board, cli_lab.where_of(args), history=history) for board in boards}
     record = [
         {
             "name": board.name,
@@ -192,7 +175,9 @@ def _boards(args: argparse.Namespace, _say: Say) -> Outcome:
 
 def _place(place: api.Place) -> str:
     held = f", held by {place.held_by}" if place.held_by else ""
-    return f"{place.bench}: {place.where}{held}" + (f", {place.health}" if place.health != "well" else "")
+    health = f", {place.health}" if place.health != "well" else ""
+    score = f", health {place.score:.2f} over {place.uses} uses" if place.score is not None else ""
+    return f"{place.bench}: {place.where}{held}{health}{score}"
 
 
 def _doctor(_args: argparse.Namespace, _say: Say) -> Outcome:
@@ -281,13 +266,17 @@ def _profile(args: argparse.Namespace, say: Say) -> Outcome:
     )
     if args.steps and not request.split:
         raise UsageError("--steps: one board exchanges nothing", hint="--nodes 2")
-    result = api.profile(args.model, request, say=say)
-    status = 0 if result.passed else 1
-    if isinstance(result, ClusterProfile):
-        record = cluster_record(result)
-        return Outcome(record, cluster_profile_view(record, steps=args.steps), status)
-    record = profile_record(result)
-    return Outcome(record, profile_view(record), status)
+    with cli_keep.keeping(args, request) as kept:
+        result = api.profile(args.model, request, say=say, uses=kept.uses)
+        if isinstance(result, ClusterProfile):
+            record = cluster_record(result)
+            views = cluster_profile_view(record, steps=args.steps)
+        else:
+            record = profile_record(result)
+            views = profile_view(record)
+        kept.measured(record)
+    status = kept.trouble.exit_status if kept.trouble else 0 if result.passed else 1
+    return Outcome(record, [*views, *kept.views()], status)
 
 
 _STATUS_OF_PYTEST = {0: 0, 1: 1, 2: 130, 3: 4, 4: 2, 5: 2}
@@ -298,9 +287,10 @@ def _test(args: argparse.Namespace, rest: Sequence[str]) -> int:
     import pytest  # noqa: PLC0415 - the other commands start faster without it
 
     models = [f"--hil-model={path}" for path in args.models] + (["--hil-no-zoo"] if args.models else [])
+    history = cli_record.words_for_pytest(args)
     # `hil` is loaded by now, which pytest would warn of: assertions in it are not explained, only the suite's are.
     calm = "-Wignore:Module already imported:pytest.PytestAssertRewriteWarning"
-    status = pytest.main(["--pyargs", "hil.suite", calm, f"--board={args.board}", *models, *rest])
+    status = pytest.main(["--pyargs", "hil.suite", calm, f"--board={args.board}", *models, *history, *rest])
     return _STATUS_OF_PYTEST.get(int(status), int(status))
 
 
@@ -371,6 +361,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     cut = words.index("--") if words[:1] == ["test"] and "--" in words else len(words)
     args = parser().parse_args(words[:cut])
+    args.words = words
     try:
         return _run(args, words[cut + 1 :])
     except HilError as error:

@@ -3,7 +3,9 @@
     HilError
     +-- UsageError             2  a flag, a path, a board name, a configuration file
     |   |-- BoardFileError     2  boards/*.toml: names file and key
-    |   `-- LabFileError       2  lab.toml: names file and key
+    |   |-- LabFileError       2  lab.toml: names file and key
+    |   |-- GateFileError      2  gate.toml, baselines/*.json: names file and key
+    |   `-- MalformedRecord    2  a record of a run that is none
     +-- Refused                3  known before anything runs
     |   +-- ModelError
     |   |   +-- MalformedModel     not a model, or one that contradicts itself
@@ -15,7 +17,7 @@
     |   |   `-- BenchLost              what it is reached through is gone: an exporter, a coordinator
     |   +-- BoardBusy              somebody else holds it, and longer than we wait
     |   +-- BoardQuarantined       set aside, until 'hil lab release'
-    |   +-- StateFailed            what is known of a lab's boards cannot be written down, or read
+    |   +-- StateFailed            what is known of a lab's boards, or of runs, cannot be written down, or read
     |   +-- FlashFailed
     |   +-- LinkError
     |   |   +-- LinkLost           the port closed or the board was unplugged
@@ -65,6 +67,14 @@ class BoardFileError(UsageError):
 
 class LabFileError(UsageError):
     """A lab file is wrong; the message names file, key and value."""
+
+
+class GateFileError(UsageError):
+    """A gate or a baseline is wrong; the message names file, key and value."""
+
+
+class MalformedRecord(UsageError):
+    """A file or line that should be a record of a run is not one."""
 
 
 class Refused(HilError):
@@ -117,13 +127,21 @@ class DoesNotFit(PlanError):
 
 
 class InfrastructureError(HilError):
-    """The lab failed, not the model."""
+    """The lab failed, not the model.
+
+    `of_a_board`: whether such an error speaks against the board that it happens on. `boards`: identity and name of a
+    lab's boards that failed, and why, where a bench knows.
+    """
 
     exit_status = 4
+    of_a_board = False
+    boards: tuple[tuple[str, str, str], ...] = ()
 
 
 class BoardMissing(InfrastructureError):
     """No board where one was expected."""
+
+    of_a_board = True
 
 
 class BenchLost(BoardMissing):
@@ -139,15 +157,19 @@ class BoardQuarantined(InfrastructureError):
 
 
 class StateFailed(InfrastructureError):
-    """The folder with leases and quarantines cannot be used: no right to, or no room on the disk."""
+    """Leases and quarantines, or the history of runs, cannot be used: no right to, no room on the disk, damaged."""
 
 
 class FlashFailed(InfrastructureError):
     """The image did not get onto the board."""
 
+    of_a_board = True
+
 
 class LinkError(InfrastructureError):
     """The connection to the board."""
+
+    of_a_board = True
 
 
 class LinkLost(LinkError):
@@ -164,6 +186,8 @@ class LinkTimeout(LinkError):
 
 class WireFailed(LinkError):
     """Nodes of a cluster that are well did not hear each other; the message names nodes, step and cause."""
+
+    of_a_board = False
 
 
 class ToolMissing(InfrastructureError):

@@ -1,4 +1,4 @@
-"""Where the files that are not Python live: in the clone beside the package, or inside the wheel."""
+"""Where the files that are not Python live: in the clone beside the package, or inside the wheel; and a user's own."""
 
 from __future__ import annotations
 
@@ -20,3 +20,11 @@ def cache_root() -> Path:
         return Path(explicit)
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "hil"
+
+
+def state_root() -> Path:
+    """`$HIL_STATE_DIR`, else `$XDG_STATE_HOME/hil`, else `~/.local/state/hil`."""
+    if explicit := os.environ.get("HIL_STATE_DIR"):
+        return Path(explicit)
+    base = os.environ.get("XDG_STATE_HOME")
+    return (Path(base) if base else Path.home() / ".local" / "state") / "hil"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,12 +14,15 @@ if TYPE_CHECKING:
     from hil.deployment import ClusterDeployment, Deployment, Tensors
     from hil.dut import Dut
     from hil.model.reference import ReferenceResult
+    from hil.pytest_history import Kept
     from hil.pytest_session import Session
     from hil.record import ClusterProfile, Limits, Profile
 
 OBJECTIVES = ("latency", "ram", "traffic", "throughput")  # hil.nodes has them too, which is not loaded by then
 _SESSION: pytest.StashKey[Session] = pytest.StashKey()
 _CASES: pytest.StashKey[tuple[Case, ...]] = pytest.StashKey()
+_KEPT: pytest.StashKey[Kept | None] = pytest.StashKey()
+_BENCHES: pytest.StashKey[str] = pytest.StashKey()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -59,6 +62,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="the console of firmware (default: the lab file's, else uart); rtt: in RAM, by a debugger")  # fmt: skip
     add("--hil-warmup", type=int, metavar="N", help="runs before timing (default: 2; on a virtual board 1)")
     add("--hil-repeats", type=int, metavar="N", help="timed runs (default: 10; on a virtual board 2)")
+    add("--hil-history", type=Path, metavar="FILE",
+        help="the history to keep the run in (default: $HIL_HISTORY, else the user's)")  # fmt: skip
+    add("--hil-no-history", action="store_true", help="keep nothing of the run")
     add(
         "--hil-toolchain",
         choices=("zig", "gcc", "asan", "tsan"),
@@ -91,40 +97,47 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Refuse a wrong board, model, zoo or lab file now: at collection it would look like a broken test file."""
-    if not _cases(session.config):
-        return
-    from hil.bench import lab_for
-    from hil.errors import HilError
-    from hil.pytest_session import where_of
-
-    try:
-        lab_for(where_of(session.config))
-    except HilError as error:
-        raise pytest.UsageError(str(error)) from error
+    """Refuse a wrong board, model, zoo, lab file or history now: at collection it would look like a broken test."""
+    kept(session.config)
 
 
-def pytest_report_header(config: pytest.Config) -> str | None:
+def pytest_report_header(config: pytest.Config) -> list[str]:
     cases = _cases(config)
     if not cases:
-        return None
-    from hil import api, board
-    from hil.errors import HilError
-    from hil.nodes import board_list
-    from hil.pytest_session import where_of
-
-    where_boards_are = where_of(config)
-
-    def bench(name: str) -> str:
-        try:
-            first = board_list(name)[0]
-            return f"{name} on the {api.bench_title(board.load(first), where_boards_are)}"
-        except HilError:
-            return f"{name}, which cannot be reached"  # its tests will say why
-
-    where = ", ".join(map(bench, dict.fromkeys(case.board for case in cases)))
+        return []
+    run = kept(config)
     count = len({case.model.name for case in cases})
-    return f"hil: {where}; {count} model{'s' * (count != 1)}"
+    lines = [f"hil: {_benches(config)}; {count} model{'s' * (count != 1)}"]
+    return lines + ([f"history: run {run.run} in {run.history.file}"] if run else [])
+
+
+def _benches(config: pytest.Config) -> str:
+    """Where the boards of all cases are; looked for once."""
+    if _BENCHES not in config.stash:
+        from hil import api
+        from hil.pytest_session import where_of
+
+        names = dict.fromkeys(case.board for case in _cases(config))
+        config.stash[_BENCHES] = ", ".join(api.bench_title(name, where_of(config)) for name in names)
+    return config.stash[_BENCHES]
+
+
+def kept(config: pytest.Config) -> Kept | None:
+    """This session's run in the history, begun at the first call; None without a board, or with `--hil-no-history`."""
+    if not _cases(config):
+        return None
+    if _KEPT not in config.stash:
+        from hil.bench import lab_for
+        from hil.errors import HilError
+        from hil.pytest_history import kept_by
+        from hil.pytest_session import where_of
+
+        try:
+            lab = lab_for(where_of(config))
+            config.stash[_KEPT] = kept_by(config, lab, lambda: _benches(config))
+        except HilError as error:
+            raise pytest.UsageError(str(error)) from error
+    return config.stash[_KEPT]
 
 
 def _cases(config: pytest.Config) -> tuple[Case, ...]:
@@ -199,7 +212,7 @@ def hil_session(pytestconfig: pytest.Config) -> Iterator[Session]:
     """What all cases share: built images, references, and the one board that runs now."""
     from hil.pytest_session import Session, progress_line
 
-    with Session(pytestconfig, progress_line(pytestconfig)) as session:
+    with Session(pytestconfig, progress_line(pytestconfig), kept(pytestconfig)) as session:
         pytestconfig.stash[_SESSION] = session
         yield session
     del pytestconfig.stash[_SESSION]
@@ -295,23 +308,33 @@ def _limits(node: pytest.Item) -> Limits | None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Attach what is known of the case to the test, as properties that JUnit and xdist carry.
 
     A board that a test saw fail is powered off here: fixtures are not told how their test ended.
     """
-    session = item.config.stash.get(_SESSION, None)
+    session, run = item.config.stash.get(_SESSION, None), item.config.stash.get(_KEPT, None)
+    found: dict[str, Any] = {}
+    params: dict[str, Any] = item.callspec.params if hasattr(item, "callspec") else {}
     if session is not None:
-        params: dict[str, Any] = item.callspec.params if hasattr(item, "callspec") else {}
-        found: dict[str, Any] = {}
+        session.note_failure(call.excinfo.value if call.excinfo else None, params.get("hil_case"))
         if params.get("hil_case") is not None:
             found = session.properties(params["hil_case"])
         elif params.get("hil_board") is not None:
             found = {"hil.board": params["hil_board"]}
+        if run is not None and found:
+            found["hil.run"] = run.run
         known = dict(item.user_properties)
         item.user_properties += [(k, v) for k, v in found.items() if k not in known]
-        session.note_failure(call.excinfo.value if call.excinfo else None)
-    return (yield)
+    report = yield
+    if run is not None:
+        from hil.pytest_history import tell
+
+        place, said = session.last_seen(params.get("hil_case")) if session is not None else ("", "")
+        tell(report, call, found, place, said)
+    return report
 
 
 class _Summary:

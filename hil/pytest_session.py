@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -21,7 +21,8 @@ from hil.errors import BoardBusy, DeviceError, HilError, InfrastructureError, Li
 from hil.model import inputs as input_sets
 from hil.model.graph import Graph
 from hil.model.reference import ReferenceResult
-from hil.record import ClusterProfile, Profile, cluster_record, profile_record, variant_record
+from hil.pytest_history import Kept, told
+from hil.record import ClusterProfile, Profile, Uses, cluster_record, profile_record, variant_record
 from hil.report import plain
 
 T = TypeVar("T")
@@ -30,27 +31,30 @@ T = TypeVar("T")
 class Session:
     """Lends boards and remembers results; used as a context manager, which frees the board at the end."""
 
-    def __init__(self, config: pytest.Config, say: Say) -> None:
+    def __init__(self, config: pytest.Config, say: Say, kept: Kept | None = None) -> None:
         self._config = config
         self._say = say
+        self._kept = kept
+        self._uses = Uses(kept.used) if kept else Uses()
         self._known: dict[tuple[str, str], Any] = {}
         self._board = ExitStack()
-        self._kept = ExitStack()
+        self._spares = ExitStack()
         self._running: tuple[Case, Dut | Cluster] | None = None
         self._where = where_of(config)
         self._stories: dict[str, list[str]] = {}
         self._benches: dict[str, str] = {}
         self._busy: dict[str, BoardBusy] = {}
+        self._places: dict[str, str] = {}
 
     def __enter__(self) -> Self:
-        self._kept.enter_context(keeping_boards())
+        self._spares.enter_context(keeping_boards())
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
         self._power_off()
-        self._kept.close()
+        self._spares.close()
 
     def deployment(self, case: Case) -> Deployment:
         """The case's model, planned and built."""
@@ -90,7 +94,7 @@ class Session:
         api.prove(self.deployment(case).planned, values[0], result, say=self._say)
         with self.lent(case) as dut:
             made = api.profile_on(dut, values, result, self._request(case), say=self._say)
-        self._config.hook.pytest_hil_record(config=self._config, record=profile_record(made))
+        self._keep(case, profile_record(made))
         return made
 
     def cluster_profile(self, case: Case) -> ClusterProfile:
@@ -102,8 +106,13 @@ class Session:
         api.prove_cluster(self.cluster_deployment(case).planned, values[0], result, say=self._say)
         with self.cluster(case) as running:
             made = api.profile_on_cluster(running, values, result, self._request(case), say=self._say)
-        self._config.hook.pytest_hil_record(config=self._config, record=cluster_record(made))
+        self._keep(case, cluster_record(made))
         return made
+
+    def _keep(self, case: Case, record: Mapping[str, Any]) -> None:
+        if self._kept is not None:
+            self._kept.profiled(record, self._places.get(case.id, ""))
+        self._config.hook.pytest_hil_record(config=self._config, record=record)
 
     @contextmanager
     def lent(self, case: Case) -> Iterator[Dut]:
@@ -129,21 +138,31 @@ class Session:
             with _plainly():
                 running = self._started(case, start)
             self._running = (case, running)
+            self._uses.began(running)
+            self._places[case.id] = self._uses.place
             self._note_recovery(case, running)
         try:
             yield self._running[1]
         except (InfrastructureError, DeviceError) as error:
-            self._explain(error)
-            self._power_off(failed=True)
+            self.note_failure(error)
             raise
         finally:
             self._say("")
 
-    def note_failure(self, error: BaseException | None) -> None:
+    def note_failure(self, error: BaseException | None, case: Case | None = None) -> None:
         """How a test, or its set-up, ended: after an error of board or lab the next one gets a fresh board."""
         if isinstance(error, InfrastructureError | DeviceError):
             self._explain(error)
+            self._uses.failed(error)
             self._power_off(failed=True)
+        if self._kept is not None and case is not None:
+            for aside in self._kept.set_aside():
+                self._stories.setdefault(case.id, []).append(aside)
+
+    def last_seen(self, case: Case | None) -> tuple[str, str]:
+        """Where the case ran last, if it did, and what was known beside the link when boards failed last."""
+        said, self._uses.said = self._uses.said, ""
+        return self._places.get(case.id, "") if case is not None else "", said
 
     def _started(self, case: Case, start: Callable[[], AbstractContextManager[Dut | Cluster]]) -> Dut | Cluster:
         """Start it. Boards that others held for too long are waited for once in a session, not once in a test."""
@@ -153,6 +172,9 @@ class Session:
             return self._board.enter_context(start())
         except BoardBusy as error:
             self._busy[case.board] = error
+            raise
+        except (InfrastructureError, DeviceError) as error:
+            self._uses.failed(error)
             raise
 
     def _explain(self, error: HilError) -> None:
@@ -175,6 +197,7 @@ class Session:
     def _power_off(self, *, failed: bool = False) -> None:
         """Free what runs. `failed`: it is not to be used again."""
         self._running = None
+        self._uses.ended()
         self._board.close()
         if failed:
             drop_boards()
@@ -210,7 +233,7 @@ class Session:
                 self._say("")
         found = self._known[key]
         if isinstance(found, HilError):
-            pytest.fail(f"{case.id}: {found}", pytrace=False)
+            raise told(found, f"{case.id}: {found}")
         value: T = found
         return value
 
@@ -299,11 +322,11 @@ def _of_cluster(profile: ClusterProfile) -> dict[str, str | int | float]:
 
 @contextmanager
 def _plainly() -> Iterator[None]:
-    """An error of ours as a test failure with its message alone: the traceback would say nothing more."""
+    """An error of ours as a test failure with its message alone."""
     try:
         yield
     except HilError as error:
-        pytest.fail(str(error), pytrace=False)
+        raise told(error) from None
 
 
 def progress_line(config: pytest.Config) -> Say:

@@ -10,12 +10,13 @@ from hil.bench.discover import consoles, discovered
 from hil.bench.lab import Lab, load
 from hil.bench.labgrid import PREFIX, Labgrid, LabgridBench, parse
 from hil.bench.local import LocalBench
-from hil.bench.state import State, state_root
+from hil.bench.state import State
 from hil.bench.station import DIRECT, Bench
 from hil.bench.virtual import VirtualBench
 from hil.board import Board
 from hil.errors import BoardMissing, UsageError
 from hil.flash import TITLES
+from hil.paths import state_root
 
 SYSTEM = Path("/etc/hil/lab.toml")
 

@@ -29,6 +29,8 @@ from hil.wire import Wire, wire
 
 WAIT = 1800.0
 """Seconds to wait for a board that somebody else holds, where the lab file does not say."""
+HEALTH = 0.7
+"""Boards of a poorer health than this are set aside, where the lab file does not say (see `hil.record.health`)."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 _LONGEST = 1 << 20
 _FIELDS = ("elf", "bin", "uf2", "port", "serial", "probe")
@@ -124,13 +126,17 @@ class LabLink:
 
 @dataclass(frozen=True)
 class Lab:
-    """A parsed lab file. `state`: the folder for leases and quarantines, None for the user's own."""
+    """A parsed lab file. `state`: the folder for leases and quarantines, None for the user's own.
+
+    `health`: a board whose score is below that is set aside; 0: never.
+    """
 
     file: Path
     boards: tuple[LabBoard, ...]
     links: tuple[LabLink, ...] = ()
     wait: float = WAIT
     state: Path | None = None
+    health: float = HEALTH
 
     def of(self, kind: str) -> tuple[LabBoard, ...]:
         """Its boards of a kind."""
@@ -250,7 +256,14 @@ def parse(file: Path, text: str) -> Lab:
         found[name] = board
     links = tuple(_link(name, section, found) for name, section in top.sections("link"))
     state = top.text("state")
-    lab = Lab(file, tuple(found.values()), links, top.number("wait", 0, 86_400, WAIT), Path(state) if state else None)
+    lab = Lab(
+        file,
+        tuple(found.values()),
+        links,
+        top.number("wait", 0, 86_400, WAIT),
+        Path(state) if state else None,
+        top.number("health", 0, 1, HEALTH),
+    )
     if lab.state is not None and not lab.state.is_absolute():
         top.fail("state", f"{state!r} is not an absolute path")
     top.done()

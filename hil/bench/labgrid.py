@@ -20,10 +20,11 @@ from hil.bench.local import LocalRack, LocalStation
 from hil.bench.place import PlaceHands, board_of, identity, problem, source_of
 from hil.bench.ports import RETURNS, wait_for
 from hil.bench.recovery import NotRevived, bring_up, set_aside
-from hil.bench.state import State, state_root
+from hil.bench.state import State
 from hil.bench.station import Rack, Say, Source, Station, silent
 from hil.errors import BenchLost, BoardBusy, BoardMissing, BoardQuarantined, HilError, UsageError
 from hil.image.build import Image
+from hil.paths import state_root
 from hil.wire import Wire
 
 PREFIX = "labgrid:"

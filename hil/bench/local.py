@@ -10,24 +10,29 @@ from pathlib import Path
 from hil.bench.hands import Hands, Say, hands_for
 from hil.bench.lab import Lab, LabBoard, LabLink
 from hil.bench.recovery import NotRevived, bring_up, set_aside
-from hil.bench.state import State, state_root
-from hil.bench.station import Known, Rack, Source, Station, Wires, silent
+from hil.bench.state import State
+from hil.bench.station import Known, Rack, Source, Station, Trouble, Wires, silent
 from hil.errors import BoardMissing, BoardQuarantined, InfrastructureError
 from hil.image.build import Image
+from hil.paths import state_root
 from hil.wire import Wire
 
 
 class LocalStation:
     """A board of the lab that runs an image. `recovery`: what it took to get there, a line for each step."""
 
-    def __init__(self, board: Known, hands: Hands, recovery: tuple[str, ...]) -> None:
+    def __init__(
+        self, board: Known, hands: Hands, recovery: tuple[str, ...], passed_over: tuple[Trouble, ...] = ()
+    ) -> None:
         self._hands = hands
+        self.identity, self.name = board.identity, board.name
         self.source: Source = board.source
         self.url = hands.port()
         label = "virtual " if board.source == "virtual" else ""
         self.place = f"{label}{board.kind} {board.name} at {self.url}"
         self.recovery = recovery
         self.flashed = hands.how
+        self.passed_over = passed_over
 
     def clock_ns(self) -> int:
         return self._hands.clock_ns()
@@ -76,20 +81,28 @@ class LocalBench:
             what = f"{self.source} {board}" + (f" with its console by {console}" if self.lab.of(board) else "")
             raise BoardMissing(f"{self.lab.file} has no {what}", hint="hil lab suggest")
         what = f"a {board} of {self.lab.file}"
+        failed: list[Trouble] = []
         while True:
-            with self.state.leased(lambda: self._fit(known), self.lab.wait, kind=board, what=what, say=say) as identity:
+            with (
+                _blamed(failed),
+                self.state.leased(lambda: self._fit(known), self.lab.wait, kind=board, what=what, say=say) as identity,
+            ):
                 chosen = known[identity]
                 if self.state.quarantined(identity) is not None:
                     continue  # by whom we have waited for
                 hands = hands_for(chosen)
                 with closing(hands):
                     try:
-                        story = bring_up(chosen, hands, image, say=say)
+                        with _noted(chosen, failed):
+                            story = bring_up(chosen, hands, image, say=say)
                     except NotRevived as error:
-                        set_aside(self.state, chosen, image, error)
+                        failed.append(set_aside(self.state, chosen, image, error))
                         say(f"{chosen.name} is set aside")
                         continue
-                    yield LocalStation(chosen, hands, story)
+                    passed_over = tuple(failed)
+                    failed.clear()  # they are the station's to tell
+                    with _noted(chosen, failed):
+                        yield LocalStation(chosen, hands, story, passed_over)
                     return
 
     def _fit(self, known: dict[str, LabBoard]) -> list[str]:
@@ -111,7 +124,8 @@ class LocalBench:
         They are leased in one order by everybody, so that two runs never wait for each other.
         """
         members = self._linked([kind for kind, _ in nodes], wire)
-        with ExitStack() as held:
+        failed: list[Trouble] = []
+        with _blamed(failed), ExitStack() as held:
             for member in sorted(members, key=lambda one: one.identity):
                 if (aside := self.state.quarantined(member.identity)) is not None:
                     raise BoardQuarantined(f"{member.name}: {aside.reason}", hint=f"hil lab release {member.name}")
@@ -123,9 +137,10 @@ class LocalBench:
             for member, (_, image) in zip(members, nodes, strict=True):
                 hands = hands_for(member)
                 try:
-                    story = bring_up(member, hands, image, say=say)
+                    with _noted(member, failed):
+                        story = bring_up(member, hands, image, say=say)
                 except NotRevived as error:
-                    set_aside(self.state, member, image, error)
+                    failed.append(set_aside(self.state, member, image, error))
                     raise BoardMissing(error.message, hint=f"hil lab release {member.name}") from error
                 stations.append(LocalStation(member, hands, story))
             yield LocalRack(stations)
@@ -144,6 +159,27 @@ class LocalBench:
             f"it has: {', '.join(map(_described, self.lab.links)) or 'none'}",
             hint="--hil-bench virtual, or describe the link in the lab file",
         )
+
+
+@contextmanager
+def _noted(board: LabBoard, failed: list[Trouble]) -> Iterator[None]:
+    """Add the board to `failed` if an error in this block speaks against it."""
+    try:
+        yield
+    except InfrastructureError as error:
+        if error.of_a_board:
+            failed.append((board.identity, board.name, error.message))
+        raise
+
+
+@contextmanager
+def _blamed(failed: list[Trouble]) -> Iterator[None]:
+    """Let an error that leaves this block tell which boards failed."""
+    try:
+        yield
+    except InfrastructureError as error:
+        error.boards = tuple(failed)
+        raise
 
 
 def _described(link: LabLink) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from hil.bench.hands import Hands, Say
 from hil.bench.ports import check_allowed, wait_for
 from hil.bench.state import State
-from hil.bench.station import Known
+from hil.bench.station import Known, Trouble
 from hil.errors import (
     BenchLost,
     BoardMissing,
@@ -28,6 +28,8 @@ _TRIES = 3
 
 class WrongBoard(FlashFailed):
     """Another kind of board is where this one should be; it was not touched, or not to good effect."""
+
+    of_a_board = False
 
 
 class NotRevived(InfrastructureError):
@@ -77,8 +79,11 @@ def bring_up(board: Known, hands: Hands, image: Image, *, say: Say) -> tuple[str
     ) from (error)
 
 
-def set_aside(state: State, board: Known, image: Image, error: NotRevived) -> None:
-    """Quarantine a board, unless it is rather the image that does not live: another board went the same way."""
+def set_aside(state: State, board: Known, image: Image, error: NotRevived) -> Trouble:
+    """Quarantine a board; gives its trouble.
+
+    Raises `BoardMissing` if it is rather the image that does not live: another board went the same way.
+    """
     before = state.quarantined_with(image.build_id)
     if before is not None:
         raise BoardMissing(
@@ -86,6 +91,7 @@ def set_aside(state: State, board: Known, image: Image, error: NotRevived) -> No
             hint=f"hil lab release {before.board}",
         ) from error
     state.set_aside(board.identity, board.name, "; ".join(error.story), image.build_id)
+    return board.identity, board.name, error.message
 
 
 def _reach(board: Known, hands: Hands, image: Image, story: list[str], say: Say) -> None:

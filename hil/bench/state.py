@@ -26,14 +26,6 @@ _LONGEST = 65536
 _LONGEST_COMMAND = 200
 
 
-def state_root() -> Path:
-    """`$HIL_STATE_DIR`, else `$XDG_STATE_HOME/hil`, else `~/.local/state/hil`."""
-    if explicit := os.environ.get("HIL_STATE_DIR"):
-        return Path(explicit)
-    base = os.environ.get("XDG_STATE_HOME")
-    return (Path(base) if base else Path.home() / ".local" / "state") / "hil"
-
-
 @dataclass(frozen=True)
 class Owner:
     """Who holds a board, of which kind. `since`: seconds since 1970."""
@@ -179,11 +171,23 @@ class State:
         """Let a board be used again; False if it was not set aside."""
         try:
             self._file("quarantine", identity).unlink()
+            path = self._file("released", identity)
+            self._make(path.parent)
+            path.touch()
+            with contextlib.suppress(OSError):  # who made it has done so
+                path.chmod(self._mode() & 0o666)
         except FileNotFoundError:
             return False
         except OSError as error:
             self._failed(error)
         return True
+
+    def released_at(self, identity: str) -> float:
+        """When the board was last released, in seconds since 1970; 0 for never."""
+        try:
+            return self._file("released", identity).stat().st_mtime
+        except OSError:
+            return 0.0
 
     def _make(self, folder: Path) -> None:
         """A folder for all who may write in the state folder."""

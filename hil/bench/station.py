@@ -59,6 +59,23 @@ class Station(Protocol):
         """What is known beside the link when something went wrong; may be empty."""
 
 
+Trouble = tuple[str, str, str]
+"""A board of a lab that failed: its identity, what the lab calls it, and why."""
+
+
+@runtime_checkable
+class Identified(Protocol):
+    """A station whose board is one of a lab's, which is used again and again, and whose health is therefore kept."""
+
+    identity: str
+    """What it is recognised by; the same whatever a lab file calls it."""
+    name: str
+    recovery: tuple[str, ...]
+    """What it took to bring it to life, a line for each step; empty if all went well at once."""
+    passed_over: tuple[Trouble, ...]
+    """Boards that were taken first, and did not come to life."""
+
+
 @runtime_checkable
 class Breakable(Protocol):
     """A station whose board can be made to fail, which tests do: a virtual one, or one behind a debugger."""

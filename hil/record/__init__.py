@@ -1,30 +1,99 @@
-"""Records and verdicts: what a run found, as data, and whether it is good."""
+"""Records and verdicts: what a run found, as data, whether it is good, and the history of all runs.
 
-from hil.record.cluster import ClusterProfile, cluster_plan_record, cluster_record, judged_cluster
-from hil.record.profile import (
-    Profile,
-    judged,
-    model_record,
-    plan_record,
-    profile_record,
-    refusal_record,
-    variant_record,
-)
-from hil.record.verdict import NO_LIMITS, Limits, as_planned
+Names are loaded when they are asked for: whoever keeps or reads a history does not wait for numpy and the planner.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hil.record import queries
+    from hil.record.cause import cause_of
+    from hil.record.cluster import ClusterProfile, cluster_plan_record, cluster_record, judged_cluster
+    from hil.record.exchange import exported, imported
+    from hil.record.health import Guard, Health, health_of
+    from hil.record.history import History, Result, Usage, Writer, history_file
+    from hil.record.measurement import MEASURES, Found, Measure, Measurement, Subject, found_in
+    from hil.record.origin import Origin, here
+    from hil.record.profile import (
+        Profile,
+        judged,
+        model_record,
+        plan_record,
+        profile_record,
+        refusal_record,
+        variant_record,
+    )
+    from hil.record.uses import Uses
+    from hil.record.verdict import NO_LIMITS, Limits, as_planned
+
+_ROOMS = {
+    "cause": ("cause_of",),
+    "cluster": ("ClusterProfile", "cluster_plan_record", "cluster_record", "judged_cluster"),
+    "exchange": ("exported", "imported"),
+    "health": ("Guard", "Health", "health_of"),
+    "history": ("History", "Result", "Usage", "Writer", "history_file"),
+    "measurement": ("MEASURES", "Found", "Measure", "Measurement", "Subject", "found_in"),
+    "origin": ("Origin", "here"),
+    "profile": (
+        "Profile",
+        "judged",
+        "model_record",
+        "plan_record",
+        "profile_record",
+        "refusal_record",
+        "variant_record",
+    ),
+    "uses": ("Uses",),
+    "verdict": ("NO_LIMITS", "Limits", "as_planned"),
+}
+"""The public names, by the module that each is in: the imports above, for whoever runs and does not only check."""
+_HOME = {name: module for module, names in _ROOMS.items() for name in names}
 
 __all__ = [
+    "MEASURES",
     "NO_LIMITS",
     "ClusterProfile",
+    "Found",
+    "Guard",
+    "Health",
+    "History",
     "Limits",
+    "Measure",
+    "Measurement",
+    "Origin",
     "Profile",
+    "Result",
+    "Subject",
+    "Usage",
+    "Uses",
+    "Writer",
     "as_planned",
+    "cause_of",
     "cluster_plan_record",
     "cluster_record",
+    "exported",
+    "found_in",
+    "health_of",
+    "here",
+    "history_file",
+    "imported",
     "judged",
     "judged_cluster",
     "model_record",
     "plan_record",
     "profile_record",
+    "queries",
     "refusal_record",
     "variant_record",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "queries":
+        return import_module("hil.record.queries")
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"hil.record.{_HOME[name]}"), name)

@@ -244,7 +244,8 @@ def test_boards(capsys: pytest.CaptureFixture[str]) -> None:
     assert pico == {
         "name": "rp2040", "title": "Raspberry Pi Pico (RP2040)", "cores": 2, "clock_hz": 125_000_000,
         "ram": 264 << 10, "flash": 2 << 20,
-        "reachable": [{"bench": "virtual", "where": "rp2040, started on demand", "held_by": None, "health": "well"}],
+        "reachable": [{"bench": "virtual", "where": "rp2040, started on demand", "held_by": None, "health": "well",
+                       "score": None, "uses": 0}],
     }  # fmt: skip
 
 

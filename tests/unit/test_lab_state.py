@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from hil.bench.state import State, state_root
+from hil.bench.state import State
 from hil.errors import BoardBusy, StateFailed
+from hil.paths import state_root
 
 HOLD = """
 import sys

@@ -82,7 +82,7 @@ def test_options_are_in_a_group_of_their_own(pytester: pytest.Pytester) -> None:
     assert found == {"--board", "--hil-model", "--hil-zoo", "--hil-no-zoo", "--hil-inputs", "--hil-seed",
                      "--hil-cores", "--hil-nodes", "--hil-link", "--hil-objective", "--hil-fault-runs", "--hil-warmup",
                      "--hil-repeats", "--hil-toolchain", "--hil-bench", "--hil-require-hardware",
-                     "--hil-flash"}  # fmt: skip
+                     "--hil-flash", "--hil-load", "--hil-console", "--hil-history", "--hil-no-history"}  # fmt: skip
 
 
 def test_markers_are_known(pytester: pytest.Pytester) -> None:
@@ -374,7 +374,7 @@ def test_limits_that_mean_nothing_are_refused(marker: str, pytester: pytest.Pyte
 PROPERTIES = {
     "hil.board", "hil.bench", "hil.model", "hil.model_sha256", "hil.cores", "hil.nodes", "hil.reference",
     "hil.mismatches", "hil.latency_us_median", "hil.latency_cycles_median", "hil.ram_peak_bytes",
-    "hil.ram_predicted_bytes", "hil.flash_bytes", "hil.speedup_bound", "hil.operator_cycles",
+    "hil.ram_predicted_bytes", "hil.flash_bytes", "hil.speedup_bound", "hil.operator_cycles", "hil.run",
 }  # fmt: skip
 
 
@@ -391,16 +391,16 @@ def test_junit_properties(pytester: pytest.Pytester) -> None:
     found = properties(pytester.path / "r.xml")
     for name in ("test_a[tiny-rp2040-1core]", "test_b[tiny-rp2040-1core]"):
         assert set(found[name]) == PROPERTIES
-        assert found[name] | {"hil.model_sha256": "", "hil.flash_bytes": ""} == {
+        assert found[name] | {"hil.model_sha256": "", "hil.flash_bytes": "", "hil.run": ""} == {
             "hil.board": "rp2040", "hil.bench": "virtual", "hil.model": "tiny", "hil.model_sha256": "",
             "hil.cores": "1", "hil.nodes": "1", "hil.mismatches": "0", "hil.latency_us_median": "40.0",
             "hil.reference": found[name]["hil.reference"], "hil.latency_cycles_median": "5000",
             "hil.ram_peak_bytes": "1514", "hil.ram_predicted_bytes": "1514", "hil.flash_bytes": "",
-            "hil.speedup_bound": "1.0",
+            "hil.run": "", "hil.speedup_bound": "1.0",
             "hil.operator_cycles": "0 FULLY_CONNECTED 5000 1.00; 1 FULLY_CONNECTED 5000 1.00",
         }  # fmt: skip
     assert "BUILTIN_REF" in found["test_a[tiny-rp2040-1core]"]["hil.reference"]
-    assert found["test_c[rp2040]"] == {"hil.board": "rp2040"}
+    assert found["test_c[rp2040]"].keys() == {"hil.board", "hil.run"}
     assert found["test_d"] == {}
     assert found["test_e[tiny-rp2040-1core]"]["mine"] == "7"
 
@@ -413,7 +413,8 @@ def test_a_refused_models_properties_say_which(pytester: pytest.Pytester) -> Non
         "--board=rp2040", "--hil-cores=1", "--hil-no-zoo", "--hil-model=broken.tflite", "--junitxml=r.xml"
     )
     (found,) = properties(pytester.path / "r.xml").values()
-    assert found == {"hil.board": "rp2040", "hil.model": "broken", "hil.cores": "1", "hil.nodes": "1"}
+    assert found == {"hil.board": "rp2040", "hil.model": "broken", "hil.cores": "1", "hil.nodes": "1",
+                     "hil.run": found["hil.run"]}  # fmt: skip
 
 
 def summary(result: pytest.RunResult) -> list[str]:

@@ -26,6 +26,7 @@ from hil.errors import BoardBusy, BoardMissing, BoardQuarantined, FlashFailed, U
 from hil.model import inputs as input_sets
 from hil.model.reference import reference
 from hil.paths import ZOO
+from hil.record import History, queries
 from hil.virtual.desk import Desk, Mended, Trouble
 from tests.support.desks import control, desks, lab_of
 from tests.support.fakes import tiny_model
@@ -299,22 +300,36 @@ def test_two_runs_on_one_board_finish_one_after_the_other(tmp_path: Path, lab: P
 def test_workers_of_xdist_share_two_boards(tmp_path: Path) -> None:
     with desks(["rp2040", "rp2040"]) as found:
         lab = lab_of(tmp_path, ["rp2040", "rp2040"], found)
-        run = suite(tmp_path, lab, "-n4", tests=MEETING)
+        run = suite(tmp_path, lab, "-n4", "--hil-history=h.sqlite", tests=MEETING)
         text, _ = run.communicate(timeout=240)
         assert run.returncode == 0, text
         assert "4 passed" in text
         assert {path.name for path in (tmp_path / "places").iterdir()} == {"a", "b"}
+        with History.open(tmp_path / "h.sqlite") as history:
+            (kept,) = queries.runs(history)
+            assert {(use.name, use.outcome) for use in queries.usages_of(history, kept.id)} == {
+                ("a", "well"),
+                ("b", "well"),
+            }
+            assert set(queries.used_boards(history)) == {f"virtual {one.address[0]}:{one.address[1]}" for one in found}
 
 
 def test_what_it_took_to_recover_is_in_the_report(tmp_path: Path, lab: Path, pico: Desk) -> None:
     with control(pico) as hands:
         hands.trouble("flash-fails", "flash")
-    run = suite(tmp_path, lab, "-p", "no:xdist", "--junitxml=out.xml")
+    run = suite(tmp_path, lab, "-p", "no:xdist", "--junitxml=out.xml", "--hil-history=h.sqlite")
     text, _ = run.communicate(timeout=240)
     assert run.returncode == 0, text
     assert "recovered: virtual rp2040 a at socket://" in text
     assert re.search(r"pyOCD: the debug port at 127.0.0.1:\d+ is gone: ", " ".join(text.split()))
     assert 'name="hil.recovery"' in (tmp_path / "out.xml").read_text()
+    with History.open(tmp_path / "h.sqlite") as history:
+        (kept,) = queries.runs(history)
+        assert kept.verdict == "pass"
+        (use,) = queries.usages_of(history, kept.id)
+        assert (use.board, use.name) == (f"virtual {pico.address[0]}:{pico.address[1]}", "a")
+        assert use.outcome == "infrastructure", "tests were well, and the board was not"
+        assert "connection broke after half of the image" in use.what
 
 
 # The first lets somebody pull the plug while it holds the board.
