@@ -10,24 +10,32 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hil.record import queries
+    from hil.record.baseline import Baseline, Compared, FileBaseline, HistoryBaseline, RunBaseline, held_against
     from hil.record.cause import cause_of
     from hil.record.cluster import ClusterProfile, cluster_plan_record, cluster_record, judged_cluster
+    from hil.record.compare import Change, Reference, change_record, worst_first
     from hil.record.exchange import exported, imported
     from hil.record.history import History, Result, Usage, Writer, history_file
     from hil.record.measurement import MEASURES, Found, Measure, Measurement, Subject, found_in
     from hil.record.origin import Origin, here
+    from hil.record.policy import Effect, Policies, Policy
     from hil.record.profile import Profile, judged, model_record, plan_record, profile_record, refusal_record
+    from hil.record.steps import Step, first_bad
     from hil.record.uses import Uses
     from hil.record.verdict import NO_LIMITS, Limits, as_planned
 
 _ROOMS = {
+    "baseline": ("Baseline", "Compared", "FileBaseline", "HistoryBaseline", "RunBaseline", "held_against"),
     "cause": ("cause_of",),
     "cluster": ("ClusterProfile", "cluster_plan_record", "cluster_record", "judged_cluster"),
+    "compare": ("Change", "Reference", "change_record", "worst_first"),
     "exchange": ("exported", "imported"),
     "history": ("History", "Result", "Usage", "Writer", "history_file"),
     "measurement": ("MEASURES", "Found", "Measure", "Measurement", "Subject", "found_in"),
     "origin": ("Origin", "here"),
+    "policy": ("Effect", "Policies", "Policy"),
     "profile": ("Profile", "judged", "model_record", "plan_record", "profile_record", "refusal_record"),
+    "steps": ("Step", "first_bad"),
     "uses": ("Uses",),
     "verdict": ("NO_LIMITS", "Limits", "as_planned"),
 }
@@ -37,25 +45,39 @@ _HOME = {name: module for module, names in _ROOMS.items() for name in names}
 __all__ = [
     "MEASURES",
     "NO_LIMITS",
+    "Baseline",
+    "Change",
     "ClusterProfile",
+    "Compared",
+    "Effect",
+    "FileBaseline",
     "Found",
     "History",
+    "HistoryBaseline",
     "Limits",
     "Measure",
     "Measurement",
     "Origin",
+    "Policies",
+    "Policy",
     "Profile",
+    "Reference",
     "Result",
+    "RunBaseline",
+    "Step",
     "Subject",
     "Usage",
     "Uses",
     "Writer",
     "as_planned",
     "cause_of",
+    "change_record",
     "cluster_plan_record",
     "cluster_record",
     "exported",
+    "first_bad",
     "found_in",
+    "held_against",
     "here",
     "history_file",
     "imported",
@@ -66,6 +88,7 @@ __all__ = [
     "profile_record",
     "queries",
     "refusal_record",
+    "worst_first",
 ]
 
 

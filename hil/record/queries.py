@@ -49,6 +49,7 @@ class Point:
     measurement: Measurement
     place: str
     passed: bool
+    model_sha256: str = ""
 
 
 _RUN = ", ".join(f"run.{field.name}" for field in fields(Origin)) + ", run.ended, run.verdict"
@@ -148,7 +149,8 @@ def series(
     if good:
         where += ["profile.passed", "run.verdict = 'pass'"]
     rows = history.rows(
-        "SELECT measurement.*, profile.run, profile.place, profile.passed, run.revision, run.branch FROM measurement"  # noqa: S608
+        "SELECT measurement.*, profile.run, profile.place, profile.passed, profile.model_sha256,"  # noqa: S608
+        " run.revision, run.branch FROM measurement"
         " JOIN subject ON subject.id = measurement.subject"
         " JOIN profile ON profile.id = measurement.profile JOIN run ON run.id = profile.run"
         f" WHERE {' AND '.join(where)} ORDER BY measurement.at DESC LIMIT ?",
@@ -156,7 +158,14 @@ def series(
     )
     points = [
         Point(
-            row["run"], row["at"], row["revision"], row["branch"], _measurement(row), row["place"], bool(row["passed"])
+            row["run"],
+            row["at"],
+            row["revision"],
+            row["branch"],
+            _measurement(row),
+            row["place"],
+            bool(row["passed"]),
+            row["model_sha256"],
         )
         for row in rows
     ]
