@@ -19,6 +19,8 @@ from hil.record.queries import Point
 
 _PRICE = 3.0
 """Price of a stretch in units of noise, times the logarithm of the number of runs (benchmarks/regression_rates.py)."""
+_TAIL = 2.4
+"""Of normal noise: where 9 of 10 differences of neighbours end, over where half of them do."""
 _GRAIN = 1e-4
 """Noise is taken to be at least this share of the median: clocks have steps."""
 
@@ -88,9 +90,10 @@ def stretches(values: Sequence[float]) -> list[int]:
     price = _PRICE * _noise(values) * log(max(len(values), 2))
     best, begin = [0.0], [0]
     costs = [_costs(values[:end]) for end in range(1, len(values) + 1)]
-    for cost in costs:
-        # cost[start]: of the stretch from there to the end
-        total, start = min((best[start] + cost[start] + price, start) for start in range(len(cost)))
+    for end, cost in enumerate(costs, 1):
+        # cost[start]: of the stretch from there to the end. One value alone is an outlier, unless it is the newest.
+        alone = end == len(values) or end == 1
+        total, start = min((best[start] + cost[start] + price, start) for start in range(end if alone else end - 1))
         best.append(total)
         begin.append(start)
     found = []
@@ -116,5 +119,6 @@ def _noise(values: Sequence[float]) -> float:
     """The mean distance from the level, from neighbours' differences: steps are few among them."""
     if len(values) < 2:
         return 1.0
-    apart = median(abs(b - a) for a, b in pairwise(values))
-    return max(apart, _GRAIN * abs(median(values)), 1e-12)
+    apart = sorted(abs(b - a) for a, b in pairwise(values))
+    usual, most = median(apart), apart[9 * len(apart) // 10]
+    return max(usual, most / _TAIL, _GRAIN * abs(median(values)), 1e-12)
