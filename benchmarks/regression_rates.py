@@ -23,8 +23,10 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import numpy.typing as npt
 
-from hil.record import Measurement, Policy, compare, steps
+from hil.record import Measurement, Policy
+from hil.record.compare import compare
 from hil.record.queries import Point
+from hil.record.steps import steps
 
 _LEVEL = 10_000.0
 _KINDS = ("normal", "heavy-tailed", "drifting", "bimodal", "by run")
