@@ -84,8 +84,8 @@ def _counterpart(subject: Subject, baseline: Baseline) -> tuple[Subject, list[st
 class FileBaseline:
     """Committed files: a folder with one `hil.baseline/1` for each board. Raises `GateFileError`."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.title = folder, str(folder)
+    def __init__(self, folder: Path, title: str | None = None) -> None:
+        self.folder, self.title = folder, title or str(folder)
         self._entries = {entry.subject: entry for entry in baseline_file.read_folder(folder)}
 
     def get(self, subject: Subject, name: str) -> Reference | None:

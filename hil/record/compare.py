@@ -39,7 +39,8 @@ class Change:
     """What became of a measurement. `before` is None where it is new.
 
     `ratio`: after over before; None where there was nothing, or 0. `kind`: "changed" is a difference that is neither
-    good nor bad, or cannot be told from noise. `why` names the method and its numbers.
+    good nor bad, or cannot be told from noise. `why` names the method and its numbers,
+    `since` the first bad run of the history and its revision, where that was looked for and found.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Change:
     ratio: float | None
     kind: Kind
     why: str
+    since: str = ""
 
     @property
     def effect(self) -> float:
@@ -68,7 +70,8 @@ class Change:
             return f"{self.name} new: {self.after.value:.10g} {unit} ({self.why})"
         share = f", {self.percent}" if self.percent else ""
         values = f"{self.before.value:.10g} {unit} -> {self.after.value:.10g} {unit}"
-        return f"{self.name} {self.kind}: {values}{share} ({self.why})"
+        since = f", since {self.since}" if self.since else ""
+        return f"{self.name} {self.kind}: {values}{share} ({self.why}){since}"
 
 
 def compare(name: str, before: Reference | Sequence[Measurement], after: Measurement, policy: Policy) -> Change:
@@ -94,6 +97,7 @@ def change_record(change: Change) -> dict[str, Any]:
         "after": change.after.value,
         "ratio": None if change.ratio is None else round(change.ratio, 6),
         "why": change.why,
+        "since": change.since or None,
     }
 
 

@@ -7,7 +7,7 @@ optimal partitioning with an L1 cost, which single outliers do not move. The pri
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import log
@@ -41,48 +41,77 @@ class Step:
     @property
     def worse(self) -> bool:
         """Whether it went to the bad."""
-        better = MEASURES[self.first.measurement.name].better
-        return better != "same" and (self.after > self.before) == (better == "lower")
+        return _worse(self.first.measurement.name, self.before, self.after)
+
+    @property
+    def where(self) -> str:
+        """The run from which on it was so, and its revision."""
+        return f"run {self.first.run}" + (f" at {self.first.revision[:12]}" if self.first.revision else "")
 
     def __str__(self) -> str:
         share = "" if self.ratio is None else f", {100 * (self.ratio - 1):+.3g} %"
-        revision = f" at {self.first.revision[:12]}" if self.first.revision else ""
-        return f"{self.before:.10g} -> {self.after:.10g}{share}, since run {self.first.run}{revision}"
+        return f"{self.before:.10g} -> {self.after:.10g}{share}, since {self.where}"
 
 
 def steps(points: Sequence[Point], policy: Policy) -> tuple[Step, ...]:
     """The steps of a series, oldest first. Counted values step when they differ, times by `policy.least` at least."""
-    if not points:
-        return ()
+    return tuple(_step(points, *pair) for pair in pairwise(_levels(points, policy)))
+
+
+def first_bad(points: Sequence[Point], policy: Policy, good: float | None = None) -> Step | None:
+    """The step after which the newest levels are all worse than `good`; by default, the last that went to the bad.
+
+    None where the newest level is not worse, or all are: the series does not go back to a good one.
+    """
+    levels = _levels(points, policy)
+    if good is None:
+        found = [_step(points, *pair) for pair in pairwise(levels)]
+        while len(found) > 1 and found[-1].worse and found[-2].worse:  # several in a row: the first of them
+            found.pop()
+        return found[-1] if found and found[-1].worse else None
+    bad = len(levels)
+    while bad and _worse(points[0].measurement.name, good, levels[bad - 1].value, _least(points, policy)):
+        bad -= 1
+    return None if bad in (0, len(levels)) else _step(points, levels[bad - 1], levels[bad])
+
+
+@dataclass(frozen=True)
+class _Level:
+    start: int
+    value: float
+
+
+def _levels(points: Sequence[Point], policy: Policy) -> list[_Level]:
+    """Stretches by the index of their first value and their median; such as do not differ enough are one."""
     values = [point.measurement.value for point in points]
+    if not values:
+        return []
     exact = all(point.measurement.exact for point in points)
-    least = policy.counted if exact else policy.least
-    starts = [k for k, _ in enumerate(values) if k == 0 or values[k] != values[k - 1]] if exact else stretches(values)
-    return tuple(_steps(points, values, starts, least))
+    changes = [k for k in range(len(values)) if k == 0 or values[k] != values[k - 1]]
+    starts = changes if exact else stretches(values)
+    found: list[_Level] = []
+    for start, end in pairwise([*starts, len(values)]):
+        value = median(values[start:end])
+        if not found or _apart(found[-1].value, value, _least(points, policy)):
+            found.append(_Level(start, value))
+    return found
 
 
-def first_bad(points: Sequence[Point], policy: Policy) -> Step | None:
-    """The step to the bad after which the series has not been better again: where today's regression began."""
-    found = steps(points, policy)
-    if not found or not found[-1].worse:
-        return None
-    first = found[-1]
-    for step in reversed(found[:-1]):  # several steps to the bad in a row: the first of them
-        if not step.worse:
-            break
-        first = step
-    return first
+def _least(points: Sequence[Point], policy: Policy) -> float:
+    return policy.counted if all(point.measurement.exact for point in points) else policy.least
 
 
-def _steps(points: Sequence[Point], values: Sequence[float], starts: Sequence[int], least: float) -> Iterator[Step]:
-    ends = [*starts[1:], len(values)]
-    level = median(values[: ends[0]])
-    for start, end in zip(starts[1:], ends[1:], strict=True):
-        after = median(values[start:end])
-        smaller = min(abs(level), abs(after))
-        if after != level and abs(after - level) >= least * smaller:
-            yield Step(points[start], points[start - 1], level, after)
-            level = after
+def _apart(one: float, other: float, least: float) -> bool:
+    return one != other and abs(one - other) >= least * min(abs(one), abs(other))
+
+
+def _worse(name: str, before: float, after: float, least: float = 0.0) -> bool:
+    better = MEASURES[name].better
+    return better != "same" and _apart(before, after, least) and (after > before) == (better == "lower")
+
+
+def _step(points: Sequence[Point], before: _Level, after: _Level) -> Step:
+    return Step(points[after.start], points[after.start - 1], before.value, after.value)
 
 
 def stretches(values: Sequence[float]) -> list[int]:

@@ -11,7 +11,11 @@ from rich.table import Table
 
 from hil import board as boards
 from hil.nodes import board_kinds
+from hil.report.changes import change_table
 from hil.report.terminal import duration, size, table
+
+WIDE = 110
+"""Columns from which on tables have more of them."""
 
 
 def summary_lines(rows: Sequence[Mapping[str, Any]], width: int, *, operators: bool = False) -> list[str]:
@@ -19,7 +23,7 @@ def summary_lines(rows: Sequence[Mapping[str, Any]], width: int, *, operators: b
 
     With `operators`, the speed-up of every operator stands below that of every model.
     """
-    wide = width >= 110
+    wide = width >= WIDE
     columns = ["model", "on", "tests", "differ", "latency", "peak RAM"] + (
         ["cycles", "predicted", "flash"] if wide else []
     )
@@ -34,6 +38,7 @@ def summary_lines(rows: Sequence[Mapping[str, Any]], width: int, *, operators: b
         columns = ["model", "on", "latency", "error", "compute", "wait", "wire", "received"][: 8 if wide else 7]
         clusters = [row[: len(columns)] for row in clusters]
         lines += ["", *_lines(table(None, columns, clusters, right=columns[2:]), width)]
+    lines += _changes(rows, width, every=operators)
     if operators and (each := _operator_gains(rows)):
         columns = ["model", "on", "operator", "speed-up", "bound"]
         lines += ["", *_lines(table(None, columns, each, right=["speed-up", "bound"]), width)]
@@ -48,6 +53,35 @@ def summary_lines(rows: Sequence[Mapping[str, Any]], width: int, *, operators: b
         lines.append(f"{', '.join(assembled)}: more cores than one are timed part by part, without their barriers")
     if timed:
         lines.append(f"{', '.join(timed)}: the same engine as a process of this machine, timed by its clock")
+    return lines
+
+
+def _changes(rows: Sequence[Mapping[str, Any]], width: int, *, every: bool) -> list[str]:
+    """What changed since the baseline, worst first, and what cannot be compared with it."""
+    held = [row for row in rows if "changes" in row]
+    if not held:
+        return []
+    known = [row for row in held if row["changes"]["known"]]
+    found = [
+        (str(row["hil.model"]), _on(row), change)
+        for row in known
+        for change in row["changes"]["changes"]
+        if change["kind"] != "same"
+    ]
+    lines = [""]
+    title = held[0]["changes"]["baseline"]
+    if found:
+        drawn, left_out = change_table(found, wide=width >= WIDE, every=every)
+        lines += [f"since {title}:", *_lines(drawn, width)]
+        lines += [f"and {left_out} more that are no regressions: -v shows them"] * bool(left_out)
+    elif known:
+        count = sum(len(row["changes"]["changes"]) for row in known)
+        lines.append(f"since {title}: all {count} measurements are the same")
+    for row in sorted(known, key=_worst_first):
+        lines += [f"{' on '.join(_who(row))}: {note}" for note in row["changes"]["notes"]]
+    if new := [" on ".join(_who(row)) for row in held if not row["changes"]["known"]]:
+        some = ", ".join(new[:3]) + (f" and {len(new) - 3} more" if len(new) > 3 else "")
+        lines.append(f"not in {title}: {some}")
     return lines
 
 
