@@ -126,7 +126,7 @@ def _written_measurement(one: Measurement) -> Mapping[str, Any]:
 
 
 def _short(value: float) -> float:
-    return int(value) if value.is_integer() and abs(value) < 1 << 53 else value
+    return int(value) if float(value).is_integer() and abs(value) < 1 << 53 else value
 
 
 def _json(value: object) -> str:
