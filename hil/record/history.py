@@ -10,6 +10,7 @@ Every call is a transaction of its own: what has returned is on the disk. `hil.r
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sqlite3
@@ -20,7 +21,7 @@ from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
-from hil.errors import StateFailed
+from hil.errors import StateFailed, UsageError
 from hil.paths import state_root
 from hil.record.measurement import Found, found_in
 from hil.record.origin import Origin
@@ -36,6 +37,7 @@ PATIENCE = 60.0
 LONGEST_MESSAGE = 4096
 LONGEST_LOG = 1 << 16
 _LONGEST_RECORD = 1 << 24
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
 
 @dataclass(frozen=True)
@@ -78,9 +80,16 @@ class History:
         self.file, self._base = file, base
 
     @classmethod
-    def open(cls, file: Path | None = None) -> History:
-        """Open the history, or make it. Raises `StateFailed` where that is impossible, and says why."""
+    def open(cls, file: Path | None = None, *, make: bool = True) -> History:
+        """Open the history, and make it if there is none and `make` says so.
+
+        Raises `StateFailed` where that is impossible, and says why; `UsageError` where there is none.
+        """
         place = file or history_file()
+        if not make and not place.is_file():
+            raise UsageError(
+                f"there is no history at {place}", hint="hil profile or pytest --board begin one; or --history FILE"
+            )
         with failing(place):
             place.parent.mkdir(parents=True, exist_ok=True)
             base = sqlite3.connect(place, timeout=PATIENCE, isolation_level=None)
@@ -281,9 +290,16 @@ def failing(file: Path) -> Iterator[None]:
     try:
         yield
     except (sqlite3.Error, OSError) as error:
-        why = error.strerror if isinstance(error, OSError) else str(error)
-        if "malformed" in str(error) or "not a database" in str(error):
-            hint = f"move it away: mv {file} {file}.damaged"
-        else:
+        why = error.strerror or str(error) if isinstance(error, OSError) else str(error)
+        code = getattr(error, "sqlite_errorcode", None)
+        primary = code & 0xFF if code is not None else None
+        if primary in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
+            # With what belongs to it: a log without its database would be taken for that of the next one.
+            hint = f"mkdir {file.parent}/damaged && mv {file}* {file.parent}/damaged"
+        elif primary in {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR} or getattr(error, "errno", 0) in _NO_ROOM:
             hint = f"df -h {file.parent}; or another place: HIL_HISTORY=FILE"
+        elif primary in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+            hint = f"fuser -v {file}"
+        else:
+            hint = f"ls -ld {file.parent} {file}; or another place: HIL_HISTORY=FILE"
         raise StateFailed(f"the history {file}: {why}", hint=hint) from error

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal
 
 from hil import board as boards
@@ -170,10 +171,14 @@ def _measurements(record: Mapping[str, Any]) -> tuple[Measurement, ...]:
 
 
 def _all_counted(board: str) -> bool:
-    """Whether virtual boards of that name count their time. Of boards that are not known here nothing is assumed."""
-    known = boards.names()
-    bare = [name.partition(":")[0] for name in board_kinds(board)]
-    return all(name in known and boards.load(name).counted for name in bare)
+    """Whether virtual boards of that name, or of that list, count their time."""
+    return all(_counted(name.partition(":")[0]) for name in board_kinds(board))
+
+
+@cache
+def _counted(name: str) -> bool:
+    """The same of one kind. Of boards that are not known here nothing is assumed."""
+    return name in boards.names() and boards.load(name).counted
 
 
 def _text(value: object) -> str:

@@ -79,16 +79,16 @@ def runs(history: History, *, most: int = 50, branch: str | None = None, since: 
 def run_named(history: History, name: str) -> Run:
     """A run by its id, the beginning of one, or 'last' ('last~1': the one before). Raises `UsageError`."""
     word, _, back = name.partition("~")
-    if word == "last" and (not back or back.isdecimal()):
+    if word == "last" and (not back or (back.isdecimal() and len(back) < 10)):
         found = runs(history, most=int(back or 0) + 1)
         if len(found) > int(back or 0):
             return found[-1]
         raise UsageError(f"{history.file} has {len(found)} runs, {name!r} is none of them", hint="hil record list")
     rows = history.rows(
-        f"SELECT {_RUN} FROM run WHERE substr(id, 1, ?) = ? ORDER BY began LIMIT 2",  # noqa: S608
-        [len(name), name],
+        f"SELECT {_RUN} FROM run WHERE substr(id, 1, ?) = ? ORDER BY id = ? DESC, began LIMIT 2",  # noqa: S608
+        [len(name), name, name],
     )
-    if len(rows) != 1:
+    if not rows or (len(rows) > 1 and rows[0]["id"] != name):
         what = "no run" if not rows else "several runs"
         raise UsageError(f"{history.file} has {what} that begin with {name!r}", hint="hil record list")
     return _run(rows[0])

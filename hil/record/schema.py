@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from pathlib import Path
 
 from hil.errors import StateFailed
@@ -91,35 +92,44 @@ CREATE INDEX usage_by_board ON usage (board, at);
 CREATE INDEX usage_by_run ON usage (run);
 """
 
-MIGRATIONS = (_FIRST,)
+MIGRATIONS: tuple[str, ...] = (_FIRST,)
 """The n-th makes version n of version n - 1. What was released is never changed: another is added."""
-VERSION = len(MIGRATIONS)
+_OURS = 0x48494C31
+"""SQLite's application id in our files: 'HIL1'. Another program's database is not to get our tables."""
 
 
-def migrate(base: sqlite3.Connection, file: Path) -> None:
-    """Bring the history to today's version, in one transaction. Raises `StateFailed` for one of a newer hil."""
-    if _version(base) == VERSION:
+def migrate(base: sqlite3.Connection, file: Path, migrations: Sequence[str] = MIGRATIONS) -> None:
+    """Bring the history to today's version, in one transaction.
+
+    Raises `StateFailed` for one of a newer hil, and for what is no history.
+    """
+    if _pragma(base, "application_id") == _OURS and _pragma(base, "user_version") == len(migrations):
         return
     base.execute("BEGIN EXCLUSIVE")
     try:
-        found = _version(base)  # another process may have been first
-        if found > VERSION:
+        found = _pragma(base, "user_version")  # another process may have been first
+        empty = base.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0] == 0
+        if _pragma(base, "application_id") != _OURS and not empty:
+            raise StateFailed(f"{file} is a database of another program", hint="another place: HIL_HISTORY=FILE")
+        if found > len(migrations):
             raise StateFailed(
-                f"{file} is of version {found} of the history; this hil knows {VERSION}",
+                f"{file} is of version {found} of the history; this hil knows {len(migrations)}",
                 hint="pip install -U pytest-hil",
             )
-        for script in MIGRATIONS[found:]:
+        for script in migrations[found:]:
             for statement in _statements(script):
                 base.execute(statement)
-        base.execute(f"PRAGMA user_version = {VERSION:d}")
+        base.execute(f"PRAGMA application_id = {_OURS:d}")
+        base.execute(f"PRAGMA user_version = {len(migrations):d}")
         base.execute("COMMIT")
     except BaseException:
-        base.execute("ROLLBACK")
+        if base.in_transaction:  # sqlite has ended it itself after some errors
+            base.execute("ROLLBACK")
         raise
 
 
-def _version(base: sqlite3.Connection) -> int:
-    return int(base.execute("PRAGMA user_version").fetchone()[0])
+def _pragma(base: sqlite3.Connection, name: str) -> int:
+    return int(base.execute(f"PRAGMA {name}").fetchone()[0])
 
 
 def _statements(script: str) -> list[str]:
