@@ -16,6 +16,8 @@ from rich.text import Text
 
 import hil
 from hil import api, cli_flash, cli_lab, cli_record, doctor
+from hil.cli_numbers import count as _count
+from hil.cli_numbers import microseconds as _microseconds
 from hil.deployment import Deployment, Say, model_named, silent
 from hil.errors import DoesNotFit, HilError, UsageError
 from hil.nodes import OBJECTIVES
@@ -67,6 +69,7 @@ def parser() -> argparse.ArgumentParser:
     listing = _add(commands, "boards", _boards, "board kinds, where one can be reached now, who holds it, is it well")
     cli_lab.add_options(listing)
     cli_lab.add_command(commands)
+    cli_record.add_command(commands)
     _add(commands, "doctor", _doctor, "what is missing on this machine, and the command that mends it")
     plan = _add(commands, "plan", _plan, "what would run where: RAM, flash, predicted time; refuses what does not fit")
     build = _add(commands, "build", _build, "build firmware and program into ELF, BIN and UF2")
@@ -124,30 +127,6 @@ def _test_options(commands: Any) -> None:
     sub.add_argument("models", nargs="*", type=Path, metavar="MODEL", help=".tflite files (default: the built-in zoo)")
     sub.add_argument("--board", required=True, metavar="BOARD", help="a board kind, or several with commas")
     cli_record.add_history_options(sub)
-
-
-def _count(least: int) -> Any:
-    def parse(text: str) -> int:
-        try:
-            value = int(text)
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
-        if not least <= value <= 1_000_000_000:
-            raise argparse.ArgumentTypeError(f"{value} is not in {least}..1000000000")
-        return value
-
-    parse.__name__ = "count"
-    return parse
-
-
-def _microseconds(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
-    if not 0 < value < 1e12:  # nor nan
-        raise argparse.ArgumentTypeError(f"{text} is not a time in microseconds")
-    return value
 
 
 # -- commands ----------------------------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
-from hil.errors import StateFailed, UsageError
+from hil.errors import MalformedRecord, StateFailed, UsageError
 from hil.paths import state_root
 from hil.record.measurement import Found, found_in
 from hil.record.origin import Origin
@@ -144,7 +144,7 @@ class History:
         found = found_in(record)
         text = json.dumps(record, separators=(",", ":"), allow_nan=False)
         if len(text) > _LONGEST_RECORD:
-            raise StateFailed(f"a record of {len(text)} bytes is longer than {_LONGEST_RECORD}")
+            raise MalformedRecord(f"a record of {len(text)} bytes is longer than {_LONGEST_RECORD}")
         with self.changing():
             subject = self._subject(found)
             profile = self._base.execute(
@@ -186,6 +186,12 @@ class History:
             for table in ("profile", "test", "usage"):
                 base.executemany(f"DELETE FROM {table} WHERE run = ?", marks)  # noqa: S608
             base.executemany("DELETE FROM run WHERE id = ?", marks)
+
+    def shrink(self) -> None:
+        """Give the room of what was forgotten back to the disk."""
+        with failing(self.file):
+            self._base.execute("VACUUM")
+            self._base.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def _subject(self, found: Found) -> int:
         names = [field.name for field in fields(found.subject)]

@@ -112,7 +112,7 @@ def found_in(record: Mapping[str, Any]) -> Found:
     """The measurements in a `hil.profile/1` record. Raises `MalformedRecord`: it may come from a file."""
     try:
         return _found(record)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
         raise MalformedRecord(f"not a hil.profile/1 record: {type(error).__name__} at {error}") from error
 
 
@@ -182,8 +182,9 @@ def _counted(name: str) -> bool:
 
 
 def _text(value: object) -> str:
-    if not isinstance(value, str) or len(value) > 4096:
+    if not isinstance(value, str) or len(value) > 4096 or "\0" in value:
         raise TypeError(f"{value!r:.60} is not a text of at most 4096 characters")
+    value.encode()  # lone surrogates cannot be kept
     return value
 
 

@@ -36,6 +36,19 @@ class Origin:
     bench: str
 
 
+def runs_here(origin: Origin) -> bool:
+    """Whether the process of a run is there, on this machine; it may also be another one with its number."""
+    if origin.host != platform.node() or origin.pid <= 0:
+        return False
+    try:
+        os.kill(origin.pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True
+
+
 def here(bench: str, *, folder: Path | None = None, command: str | None = None) -> Origin:
     """The run that begins now in this process, which tests what is checked out at `folder` (default: here)."""
     began = time.time()

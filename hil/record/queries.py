@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal
 
 from hil.errors import UsageError
 from hil.record.history import History, Result, Usage, Verdict
 from hil.record.measurement import Found, Measurement, Subject
-from hil.record.origin import Origin
+from hil.record.origin import Origin, runs_here
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def _subject(row: Any) -> Subject:
 
 
 def runs(history: History, *, most: int = 50, branch: str | None = None, since: float = 0.0) -> tuple[Run, ...]:
-    """The newest runs, newest first."""
+    """The newest runs, newest first; with `most` of -1 all."""
     values: list[object] = [since]
     where = "began >= ?"
     if branch is not None:
@@ -74,6 +74,19 @@ def runs(history: History, *, most: int = 50, branch: str | None = None, since: 
         values += [branch]
     rows = history.rows(f"SELECT {_RUN} FROM run WHERE {where} ORDER BY began DESC, id DESC LIMIT ?", [*values, most])  # noqa: S608
     return tuple(map(_run, rows))
+
+
+def standing(run: Run) -> Literal["pass", "fail", "running", "no end"]:
+    """What a run has come to. One without an end was killed, or runs on another machine."""
+    if run.verdict is not None:
+        return run.verdict
+    return "running" if runs_here(run.origin) else "no end"
+
+
+def run_of(history: History, run: str) -> Run | None:
+    """The run with that id, or None."""
+    rows = history.rows(f"SELECT {_RUN} FROM run WHERE id = ?", [run])  # noqa: S608
+    return _run(rows[0]) if rows else None
 
 
 def run_named(history: History, name: str) -> Run:
@@ -153,7 +166,7 @@ def series(
         " run.revision, run.branch FROM measurement"
         " JOIN subject ON subject.id = measurement.subject"
         " JOIN profile ON profile.id = measurement.profile JOIN run ON run.id = profile.run"
-        f" WHERE {' AND '.join(where)} ORDER BY measurement.at DESC LIMIT ?",
+        f" WHERE {' AND '.join(where)} ORDER BY measurement.at DESC, measurement.profile DESC LIMIT ?",
         [*values, most],
     )
     points = [
@@ -170,6 +183,40 @@ def series(
         for row in rows
     ]
     return tuple(reversed(points))
+
+
+@dataclass(frozen=True)
+class Tally:
+    """How much is kept of a run."""
+
+    profiles: int = 0
+    tests: int = 0
+    failed: int = 0
+
+
+def tallies(history: History, runs: Sequence[str]) -> dict[str, Tally]:
+    """The tally of each of these runs."""
+    found = dict.fromkeys(runs, Tally())
+    for some in (runs[k : k + 500] for k in range(0, len(runs), 500)):  # as many values as any sqlite takes
+        marks = ", ".join("?" * len(some))
+        made = history.rows(f"SELECT run, count(*) AS n FROM profile WHERE run IN ({marks}) GROUP BY run", some)  # noqa: S608
+        ran = history.rows(
+            f"SELECT run, count(*) AS n, sum(outcome = 'failed') AS bad FROM test WHERE run IN ({marks}) GROUP BY run",  # noqa: S608
+            some,
+        )
+        found |= {row["run"]: Tally(profiles=row["n"]) for row in made}
+        found |= {row["run"]: replace(found[row["run"]], tests=row["n"], failed=row["bad"]) for row in ran}
+    return found
+
+
+def old_runs(history: History, *, before: float, keep: int = 0) -> tuple[Run, ...]:
+    """Runs that began before that time, oldest first, but for the newest `keep` of each branch."""
+    rows = history.rows(
+        f"SELECT * FROM (SELECT {_RUN}, row_number() OVER (PARTITION BY branch ORDER BY began DESC, id DESC) AS place"  # noqa: S608
+        " FROM run) WHERE began < ? AND place > ? ORDER BY began, id",
+        [before, keep],
+    )
+    return tuple(map(_run, rows))
 
 
 def tests(history: History, run: str) -> tuple[Result, ...]:
