@@ -1,0 +1,84 @@
+"""What a gate looks at: runs of the history, runs that other machines exported, and records of single profiles."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from io import BytesIO
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from hil.errors import MalformedRecord, UsageError
+from hil.record.exchange import imported
+from hil.record.gate import Inputs, Taken
+from hil.record.history import History, Result
+from hil.record.measurement import found_in
+from hil.record.queries import Run, profiles, run_named, runs, tests
+
+_LONGEST = 1 << 28
+_MOST_RUNS = 10_000
+
+
+def gathered(names: Sequence[str], history: Callable[[], History], say: Callable[[str], None]) -> Inputs:
+    """All that `names` name: ids of runs (or the beginning of one, or 'last'), and files, each once.
+
+    `history` opens the history; it is asked only where a run of it is named. Raises `UsageError`, `MalformedRecord`.
+    """
+    found: dict[str, _Part] = {}
+    for name in names:
+        say(f"reading {name}")
+        file = Path(name)
+        if file.is_file():
+            found |= {part.run: part for part in _of_file(file) if part.run not in found}
+        elif "/" in name or file.suffix in (".json", ".jsonl"):
+            raise UsageError(f"no file at {name}", hint="hil record export RUN > FILE")
+        else:
+            with history() as open_history:
+                run = run_named(open_history, name)
+                found.setdefault(run.id, _of_run(open_history, run))
+    return Inputs(
+        runs=tuple(found),
+        profiles=tuple(one for part in found.values() for one in part.profiles),
+        tests=tuple((part.run, test) for part in found.values() for test in part.tests),
+        unended=tuple(part.run for part in found.values() if not part.ended),
+    )
+
+
+class _Part:
+    """One run, or one file of a single profile."""
+
+    def __init__(self, run: str, profiles: Iterable[Taken], tests: Iterable[Result], ended: bool) -> None:
+        self.run, self.profiles, self.tests, self.ended = run, tuple(profiles), tuple(tests), ended
+
+
+def _of_run(history: History, run: Run) -> _Part:
+    made = (Taken(one.found, run.id, one.at, one.place) for one in profiles(history, run.id))
+    return _Part(run.id, made, tests(history, run.id), run.ended is not None)
+
+
+def _of_file(file: Path) -> Iterator[_Part]:
+    """A `hil.profile/1`, or `hil.run/1` lines."""
+    try:
+        with file.open("rb") as handle:
+            data = handle.read(_LONGEST + 1)
+    except OSError as error:
+        raise UsageError(f"{file}: {error.strerror}") from error
+    if len(data) > _LONGEST:
+        raise MalformedRecord(f"{file} is longer than {_LONGEST} bytes")
+    try:
+        whole = json.loads(data)
+    except (ValueError, RecursionError):
+        whole = None  # several lines, or nothing that JSON knows: the next reader says which line
+    if isinstance(whole, dict) and whole.get("schema") == "hil.profile/1":
+        try:
+            yield _Part(str(file), [Taken(found_in(whole), str(file))], (), ended=True)
+        except MalformedRecord as error:
+            raise MalformedRecord(f"{file}: {error.message}", hint=error.hint) from error
+        return
+    # Read as the history reads: nothing gets to the gate by a way of its own.
+    with TemporaryDirectory(prefix="hil-gate-") as folder, History.open(Path(folder) / "history.sqlite") as apart:
+        new, _ = imported(apart, BytesIO(data), str(file))
+        if not new:
+            raise MalformedRecord(f"{file} holds no run", hint="hil record export RUN > FILE")
+        for run in reversed(runs(apart, most=_MOST_RUNS)):
+            yield _of_run(apart, run)
