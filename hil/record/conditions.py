@@ -1,17 +1,17 @@
 """Conditions of a release, as people say them: parsed once into typed values.
 
-    condition  = [SOURCE] MEASURE OPERATOR NUMBER [UNIT] scope     ram_peak <= 200 KiB on rp2040 for kws*
-               | [SOURCE] MEASURE regression OPERATOR NUMBER % scope         latency regression <= 2 %
-               | no [SOURCE] [MEASURE] regression scope                      no hardware latency regression
-               | [SOURCE] result required scope              hardware result required on rp2040, at most 24 h old
-               | tests pass scope                                            tests pass on rp2040 and rp2350
-    scope      = everywhere, or any of these, with or without commas between them:
-                 on BOARD [and BOARD]...      a board kind, or the list that a cluster is; * and ? are wildcards
-                 for MODEL [and MODEL]...     a model's name; * and ? are wildcards
-                 with N cores, with N nodes
-                 at most NUMBER min|h|d old
-    SOURCE     = virtual | hardware
-    OPERATOR   = <= < >= > ==
+condition  = [SOURCE] MEASURE OPERATOR NUMBER [UNIT] scope     ram_peak <= 200 KiB on rp2040 for kws*
+           | [SOURCE] MEASURE regression OPERATOR NUMBER % scope         latency regression <= 2 %
+           | no [SOURCE] [MEASURE] regression scope                      no hardware latency regression
+           | [SOURCE] result required scope              hardware result required on rp2040, at most 24 h old
+           | tests pass scope                                            tests pass on rp2040 and rp2350
+scope      = everywhere, or any of these, with or without commas between them:
+             on BOARD [and BOARD]...      a board kind, or the list that a cluster is; * and ? are wildcards
+             for MODEL [and MODEL]...     a model's name; * and ? are wildcards
+             with N cores, with N nodes
+             at most NUMBER min|h|d old
+SOURCE     = virtual | hardware
+OPERATOR   = <= < >= > ==
 """
 
 from __future__ import annotations
@@ -74,6 +74,10 @@ class Scope:
             and self.cores in (None, subject.cores)
             and self.nodes in (None, subject.nodes)
         )
+
+    def covers_test(self, board: str, model: str) -> bool:
+        """Whether a test is meant. One of no board or model is, where all are."""
+        return _any(board, self.boards) and _any(model, self.models)
 
     def __str__(self) -> str:
         words = [f"on {' and '.join(self.boards)}"] * (self.boards not in ((), ("*",)))

@@ -9,14 +9,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from hil.errors import MalformedRecord, UsageError
+from hil.record.baseline import Baseline, FileBaseline, HistoryBaseline, RunBaseline
 from hil.record.exchange import imported
-from hil.record.gate import Inputs, Taken
+from hil.record.findings import Inputs, Taken
 from hil.record.history import History, Result
 from hil.record.measurement import found_in
 from hil.record.queries import Run, profiles, run_named, runs, tests
 
 _LONGEST = 1 << 28
 _MOST_RUNS = 10_000
+_MOST_BASELINE = 1000
 
 
 def gathered(names: Sequence[str], history: Callable[[], History], say: Callable[[str], None]) -> Inputs:
@@ -42,6 +44,23 @@ def gathered(names: Sequence[str], history: Callable[[], History], say: Callable
         tests=tuple((part.run, test) for part in found.values() for test in part.tests),
         unended=tuple(part.run for part in found.values() if not part.ended),
     )
+
+
+def baseline_named(name: str, inputs: Inputs, history: Callable[[], History]) -> Baseline:
+    """A baseline: a folder of `hil.baseline/1` files, 'last:N' (the last N good runs before), or another run.
+
+    Raises `UsageError`, `GateFileError`, `MalformedRecord`. The history is left open: the baseline asks it.
+    """
+    if Path(name).is_dir():
+        return FileBaseline(Path(name))
+    word, _, count = name.partition(":")
+    if word == "last" and count:
+        if not (count.isascii() and count.isdecimal() and 1 <= int(count) <= _MOST_BASELINE):
+            raise UsageError(f"--baseline {name}: {count!r} is not in 1..{_MOST_BASELINE}", hint="--baseline last:10")
+        began = [one.at for one in inputs.profiles if one.at is not None]
+        return HistoryBaseline(history(), None, int(count), before=min(began, default=None))
+    other = gathered([name], history, lambda _: None)
+    return RunBaseline(f"run {other.runs[0]}", [one.found for one in other.profiles])
 
 
 class _Part:

@@ -6,6 +6,10 @@
     right = "mismatches == 0 everywhere"
     memory = { check = "ram_peak <= 200 KiB on rp2040 for kws*", why = "the application needs the rest" }
 
+    [[effect]]                     # what counts as a regression: hil.record.policy
+    board = "rp2350"
+    least = "5 %"
+
 `hil.record.conditions` says how a check is written; docs/release-gate.md how gates are used.
 """
 
@@ -20,6 +24,8 @@ from typing import Any
 
 from hil.errors import GateFileError
 from hil.record.conditions import Condition, parse
+from hil.record.policy import DEFAULT as DEFAULT_POLICIES
+from hil.record.policy import Policies, parsed_effects
 
 DEFAULT = Path("gate.toml")
 FIRST = """\
@@ -47,6 +53,7 @@ class Gate:
 
     file: Path
     conditions: tuple[Condition, ...]
+    policies: Policies = DEFAULT_POLICIES
 
 
 def load(file: Path) -> Gate:
@@ -70,14 +77,15 @@ def read(file: Path, text: str) -> Gate:
         top = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise GateFileError(f"{file}: not TOML: {error}") from error
-    _only(file, "", top, ("schema", "conditions"))
+    _only(file, "", top, ("schema", "conditions", "effect"))
     if type(top.get("schema")) is not int or top["schema"] != 1:
         raise GateFileError(f"{file}: schema: expected 1, found {top.get('schema')!r:.60}", hint=_HINT)
     conditions = top.get("conditions")
     if not isinstance(conditions, dict) or not 0 < len(conditions) <= _MOST:
-        why = "a table of 1 to 1000 conditions, such as right = \"mismatches == 0 everywhere\""
+        why = 'a table of 1 to 1000 conditions, such as right = "mismatches == 0 everywhere"'
         raise GateFileError(f"{file}: conditions: expected {why}; found {conditions!r:.60}", hint=_HINT)
-    return Gate(file, tuple(_condition(file, name, value) for name, value in conditions.items()))
+    policies = Policies(parsed_effects(top.get("effect"), str(file)))
+    return Gate(file, tuple(_condition(file, name, value) for name, value in conditions.items()), policies)
 
 
 def _condition(file: Path, name: str, value: Any) -> Condition:
