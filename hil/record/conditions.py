@@ -40,7 +40,7 @@ UNITS: Mapping[str, Mapping[str, float]] = {
 _COUNTS = {"elements", "steps"}
 """Where a number alone cannot be mistaken."""
 _AGES = {"min": 60.0, "h": 3600.0, "d": 86400.0, "days": 86400.0}
-_WORDS = re.compile(r"<=|>=|==|<|>|%|,|[^\s,<>=%]+(?:,[^\s,<>=%]+)*")
+_WORDS = re.compile(r"<=|>=|==|!=|[<>=%,]|[^\s,<>=%!]+(?:,[^\s,<>=%!]+)*")
 _NUMBER = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)(.*)")
 _NAME = re.compile(r"[\w.*?:+,-]{1,200}\Z")
 _LONGEST = 500
@@ -122,11 +122,11 @@ class ResultRequired:
 
 
 @dataclass(frozen=True)
-class TestsPass:
+class AllPass:
     """Tests ran, and none of them failed."""
 
 
-Check = Limit | NoRegression | ResultRequired | TestsPass
+Check = Limit | NoRegression | ResultRequired | AllPass
 
 
 @dataclass(frozen=True)
@@ -179,7 +179,8 @@ class _Words:
 
     def expect(self, word: str, behind: str) -> None:
         if not self.take(word):
-            raise ValueError(f"{self.peek()!r} stands where {word!r} should, behind {behind!r}")
+            found = repr(self.peek()) if self.peek() is not None else "nothing"
+            raise ValueError(f"{found} stands where {word!r} should, behind {behind!r}")
 
     def split_number(self, wanted: str) -> float:
         """The next word as a number; what is written together with it, as in '200KiB', becomes the next word."""
@@ -196,7 +197,7 @@ class _Words:
 def _check(words: _Words) -> tuple[Check, str | None]:
     if words.take("tests"):
         words.expect("pass", "tests")
-        return TestsPass(), None
+        return AllPass(), None
     none = words.take("no")
     source = next((source for source in SOURCES if words.take(source)), None)
     if none:
@@ -246,7 +247,7 @@ def _unit(words: _Words, measure: Measure, number: float) -> float:
         if number == 0 or measure.unit in _COUNTS:
             return 1
         raise ValueError(f"the number has no unit: {allowed}")
-    raise ValueError(f"{word!r} is no unit for it: {allowed}")
+    raise ValueError(f"{word!r} is no unit for it: {allowed}. Behind that may stand {_CLAUSES}")
 
 
 _STARTS = ("everywhere", "on", "for", "with", "at")
@@ -286,7 +287,7 @@ def _scope(words: _Words, source: str | None, check: Check) -> Scope:
             raise ValueError(f"{word!r} is not understood there; allowed are {_CLAUSES}")
     if found.pop("everywhere", False) and set(found) - {"age_s"}:
         raise ValueError("it says 'everywhere' and also where; one of them is wrong")
-    if isinstance(check, TestsPass) and {"cores", "nodes", "age_s"} & set(found):
+    if isinstance(check, AllPass) and {"cores", "nodes", "age_s"} & set(found):
         raise ValueError("'tests pass' takes 'on BOARD' and 'for MODEL' only")
     return Scope(source=source, **found)  # type: ignore[arg-type]  # each was put in with its own type
 
