@@ -86,6 +86,10 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "hil_accuracy: only models that have an accuracy set")
     config.addinivalue_line("markers", "hil_several_cores: only deployments on more than one core")
     config.pluginmanager.register(_Summary(), "hil-summary")
+    if config.getoption("board"):
+        from hil.pytest_bounds import Bounds
+
+        config.pluginmanager.register(Bounds(), "hil-bounds")
     for name, least in (
         ("hil_inputs", 1),
         ("hil_seed", 0),
