@@ -11,6 +11,7 @@ from typing import Any
 
 from rich.text import Text
 
+from hil import cli_record
 from hil.deployment import Say
 from hil.errors import UsageError
 from hil.record import gatefile, junit
@@ -54,9 +55,12 @@ def add_command(commands: Any) -> None:
     runs = "a run's id or the beginning of one, 'last', 'last~1'; a file of hil record export or hil profile --json"
     sub.add_argument("runs", nargs="*", metavar="RUN", help=f"{runs} (default: last)")
     sub.add_argument("--gate", type=Path, default=gatefile.DEFAULT, metavar="FILE", help="default: gate.toml")
-    sub.add_argument("--history", type=Path, metavar="FILE", help="the history of runs (default: this user's)")
-    against = "a folder of baselines, 'last:N' good runs, or a run (default: ./baselines, where there is one)"
-    sub.add_argument("--baseline", metavar="WHERE", help=f"what regressions are held against: {against}")
+    cli_record.add_history_file(sub)
+    against = (
+        "what regressions are held against: auto (the folder 'baselines', if it is there), a folder, last:N (the last "
+        "N good runs of this branch), last:N@BRANCH, a run, none (default: auto)"
+    )
+    sub.add_argument("--baseline", default="auto", metavar="WHAT", help=against)
     merged = "JUnit files of boards to merge; a test that failed in one fails the gate"
     sub.add_argument("--junit-in", type=Path, nargs="+", action="extend", default=[], metavar="FILE", help=merged)
     sub.add_argument("--junit", metavar="FILE", help="write JUnit: a case for each condition, and the merged ones")
@@ -73,11 +77,12 @@ def _run(args: argparse.Namespace, say: Say) -> Outcome:
     with ExitStack() as stack:
 
         def history() -> History:
-            return stack.enter_context(History.open(args.history))
+            return stack.enter_context(cli_record.opened(args))
 
-        inputs = gathered(args.runs or ["last"], partial(History.open, args.history), say)
-        where = args.baseline or (str(_BASELINES) if _BASELINES.is_dir() else None)
-        standard = Standard(baseline_named(where, inputs, history) if where else None, gate.policies)
+        inputs = gathered(args.runs or ["last"], partial(cli_record.opened, args), say)
+        what = str(_BASELINES) if args.baseline == "auto" and _BASELINES.is_dir() else args.baseline
+        none = what in ("auto", "none")
+        standard = Standard(None if none else baseline_named(what, inputs, history), gate.policies)
         merged: list[junit.JUnitSuite] = []
         for file in args.junit_in:
             say(f"reading {file}")

@@ -24,12 +24,17 @@ class Taken:
 
 @dataclass(frozen=True)
 class Inputs:
-    """All that the gate looks at. `unended`: runs that still run, or were killed."""
+    """All that the gate looks at. `unended`: runs that still run, or were killed.
+
+    `began`: when the first of the runs did; `branch`: of the first that has one.
+    """
 
     runs: tuple[str, ...] = ()
     profiles: tuple[Taken, ...] = ()
     tests: tuple[tuple[str, Result], ...] = ()
     unended: tuple[str, ...] = ()
+    began: float | None = None
+    branch: str | None = None
 
     @property
     def there_is(self) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -43,36 +44,49 @@ def gathered(names: Sequence[str], history: Callable[[], History], say: Callable
         profiles=tuple(one for part in found.values() for one in part.profiles),
         tests=tuple((part.run, test) for part in found.values() for test in part.tests),
         unended=tuple(part.run for part in found.values() if not part.ended),
+        began=min((part.began for part in found.values() if part.began is not None), default=None),
+        branch=next((part.branch for part in found.values() if part.branch is not None), None),
     )
 
 
 def baseline_named(name: str, inputs: Inputs, history: Callable[[], History]) -> Baseline:
-    """A baseline: a folder of `hil.baseline/1` files, 'last:N' (the last N good runs before), or another run.
+    """A baseline: a folder of `hil.baseline/1` files, 'last:N' or 'last:N@BRANCH' good runs before, or another run.
 
     Raises `UsageError`, `GateFileError`, `MalformedRecord`. The history is left open: the baseline asks it.
     """
+    if name.startswith("last:"):
+        count, at, branch = name.removeprefix("last:").partition("@")
+        if not (count.isascii() and count.isdecimal() and 1 <= int(count) <= _MOST_BASELINE) or (at and not branch):
+            why = f"expected last:N or last:N@BRANCH, N in 1..{_MOST_BASELINE}"
+            raise UsageError(f"--baseline {name}: {why}", hint="--baseline last:10")
+        return HistoryBaseline(history(), branch or inputs.branch, int(count), before=inputs.began)
     if Path(name).is_dir():
         return FileBaseline(Path(name))
-    word, _, count = name.partition(":")
-    if word == "last" and count:
-        if not (count.isascii() and count.isdecimal() and 1 <= int(count) <= _MOST_BASELINE):
-            raise UsageError(f"--baseline {name}: {count!r} is not in 1..{_MOST_BASELINE}", hint="--baseline last:10")
-        began = [one.at for one in inputs.profiles if one.at is not None]
-        return HistoryBaseline(history(), None, int(count), before=min(began, default=None))
     other = gathered([name], history, lambda _: None)
     return RunBaseline(f"run {other.runs[0]}", [one.found for one in other.profiles])
 
 
+@dataclass(frozen=True)
 class _Part:
     """One run, or one file of a single profile."""
 
-    def __init__(self, run: str, profiles: Iterable[Taken], tests: Iterable[Result], ended: bool) -> None:
-        self.run, self.profiles, self.tests, self.ended = run, tuple(profiles), tuple(tests), ended
+    run: str
+    profiles: tuple[Taken, ...]
+    tests: tuple[Result, ...] = ()
+    ended: bool = True
+    began: float | None = None
+    branch: str | None = None
 
 
 def _of_run(history: History, run: Run) -> _Part:
-    made = (Taken(one.found, run.id, one.at, one.place) for one in profiles(history, run.id))
-    return _Part(run.id, made, tests(history, run.id), run.ended is not None)
+    return _Part(
+        run.id,
+        tuple(Taken(one.found, run.id, one.at, one.place) for one in profiles(history, run.id)),
+        tests(history, run.id),
+        run.ended is not None,
+        run.origin.began,
+        run.origin.branch or None,
+    )
 
 
 def _of_file(file: Path) -> Iterator[_Part]:
@@ -90,7 +104,7 @@ def _of_file(file: Path) -> Iterator[_Part]:
         whole = None  # several lines, or nothing that JSON knows: the next reader says which line
     if isinstance(whole, dict) and whole.get("schema") == "hil.profile/1":
         try:
-            yield _Part(str(file), [Taken(found_in(whole), str(file))], (), ended=True)
+            yield _Part(str(file), (Taken(found_in(whole), str(file)),))
         except MalformedRecord as error:
             raise MalformedRecord(f"{file}: {error.message}", hint=error.hint) from error
         return

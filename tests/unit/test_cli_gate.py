@@ -107,6 +107,8 @@ def test_a_run_that_has_not_ended() -> None:
     ("args", "good"),
     [
         (("--baseline", "last:5"), False),  # of the good runs before, the newest is faster
+        (("--baseline", "last:1@another"), False),  # which has no runs
+        (("--baseline", "none"), False),
         (("--baseline", "last~2"), True),
         (("--baseline", "before.json"), True),
         ((), False),  # there is no folder of baselines
@@ -144,12 +146,12 @@ def test_junit_and_markdown(capsys: pytest.CaptureFixture[str]) -> None:
         (("gate.toml",), 2, "gate.toml: line 1 is no hil.run/1"),
         (("empty.jsonl",), 2, "empty.jsonl holds no run"),
         (("wrong.json",), 2, "wrong.json: not a hil.profile/1 record"),
-        (("--baseline", "last:none"), 2, "'none' is not in 1..1000"),
+        (("--baseline", "last:none"), 2, "expected last:N or last:N@BRANCH, N in 1..1000"),
         (("--baseline", "absent"), 2, "no run that begin with 'absent'"),
         (("--junit-in", "absent.xml"), 2, "cannot read absent.xml"),
         (("--junit", "no/where.xml"), 2, "cannot write no/where.xml: there is no folder no"),
         (("--markdown", "."), 2, "cannot write .: it is a folder"),
-        (("--history", "gate.toml"), 4, "the history gate.toml"),
+        (("--history", "gate.toml"), 4, "gate.toml: file is not a database"),
         (("--init",), 2, "gate.toml is there already"),
     ],
 )
