@@ -83,10 +83,8 @@ def _run(args: argparse.Namespace, say: Say) -> Outcome:
         what = str(_BASELINES) if args.baseline == "auto" and _BASELINES.is_dir() else args.baseline
         none = what in ("auto", "none")
         standard = Standard(None if none else baseline_named(what, inputs, history), gate.policies)
-        merged: list[junit.JUnitSuite] = []
-        for file in args.junit_in:
-            say(f"reading {file}")
-            merged += junit.read(file)
+        say("reading JUnit")
+        merged = junit.read_all(args.junit_in)
         more = [junit.judged(merged)] if merged else []
         verdict = evaluate(gate, inputs, standard, now=time.time(), more=more, say=say)
     say("writing")

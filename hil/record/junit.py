@@ -57,7 +57,19 @@ class JUnitSuite:
     hostname: str = ""
 
 
-def read(file: Path) -> tuple[JUnitSuite, ...]:
+def read_all(files: Sequence[Path]) -> tuple[JUnitSuite, ...]:
+    """The suites of all files. Of files of one name in several folders, the folder's name tells them apart."""
+    stems = [file.stem for file in files]
+    return tuple(
+        suite
+        for file in dict.fromkeys(files)
+        for suite in read(
+            file, file.stem if stems.count(file.stem) == 1 else f"{file.absolute().parent.name}.{file.stem}"
+        )
+    )
+
+
+def read(file: Path, source: str | None = None) -> tuple[JUnitSuite, ...]:
     """The suites of a file. Raises `MalformedRecord`, `UsageError`."""
     try:
         if (size := file.stat().st_size) > _LONGEST_FILE:
@@ -73,7 +85,7 @@ def read(file: Path) -> tuple[JUnitSuite, ...]:
     if root is None or root.tag not in ("testsuites", "testsuite"):
         tag = word(root.tag)[:40] if root is not None else ""
         raise MalformedRecord(f"{file} is no JUnit: its root is <{tag}>, not <testsuites>", hint=_HINT)
-    suites = tuple(_suite(file, suite) for suite in root.iter("testsuite"))
+    suites = tuple(_suite(source or file.stem, suite) for suite in root.iter("testsuite"))
     if not suites:
         raise MalformedRecord(f"{file} is a JUnit without any suite", hint=_HINT)
     if (count := sum(len(suite.cases) for suite in suites)) > _MOST_CASES:
@@ -81,10 +93,10 @@ def read(file: Path) -> tuple[JUnitSuite, ...]:
     return suites
 
 
-def _suite(file: Path, suite: Element) -> JUnitSuite:
+def _suite(source: str, suite: Element) -> JUnitSuite:
     cases = tuple(_case(case) for case in suite.findall("testcase"))
     attributes = [word(suite.get(name, "")) for name in ("name", "timestamp", "hostname")]
-    return JUnitSuite(word(file.stem), attributes[0], cases, attributes[1], attributes[2])
+    return JUnitSuite(word(source), attributes[0], cases, attributes[1], attributes[2])
 
 
 def _case(case: Element) -> JUnitCase:

@@ -47,7 +47,7 @@ def written(tmp_path: Path, text: str | bytes, name: str = "rp2040.xml") -> Path
 def merged(tmp_path: Path, *files: Path) -> ET.Element:
     """What the gate writes of these files, which is valid."""
     verdict, _ = judge({"good": "result required", "bad": "ram_peak <= 1 B"}, inputs(found()))
-    suites = [suite for file in files for suite in junit.read(file)]
+    suites = junit.read_all(files)
     made = tmp_path / "merged.xml"
     made.write_text(junit_text(verdict, suites), encoding="utf-8")
     assert faults(made) == []
@@ -95,6 +95,18 @@ def test_merged_failures_fail_the_gate(tmp_path: Path) -> None:
     empty = junit.read(written(tmp_path, '<testsuite name="pytest" tests="0"/>', "empty.xml"))
     none = junit.judged([*fine, *empty])
     assert [f.said for f in none.bad] == ["none of its 0 tests ran"]
+
+
+def test_files_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> None:
+    files = []
+    for folder in ("virtual", "lab"):
+        (tmp_path / folder).mkdir()
+        files.append(written(tmp_path / folder, BOARD))
+    files.append(written(tmp_path, BOARD, "rp2350.xml"))
+    sources = ["virtual.rp2040", "lab.rp2040", "rp2350"]
+    assert [suite.source for suite in junit.read_all(files)] == sources
+    root = merged(tmp_path, *files)
+    assert len({(case.get("classname"), case.get("name")) for case in root.iter("testcase")}) == 3 + 3 * 4
 
 
 BOMB = '<!DOCTYPE x [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;&a;">]><testsuite name="&b;" tests="0"/>'
