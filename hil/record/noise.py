@@ -54,17 +54,31 @@ def _within_runs(before: Sequence[float], after: Measurement, policy: Policy, *,
 def _mann_whitney(before: Sequence[float], after: Sequence[float], policy: Policy, *, independent: bool) -> Judged:
     """Mann-Whitney's U: do values of one side tend to be larger? It asks nothing of the shape of the noise.
 
-    But it takes samples for independent. Where each hangs on the last one they are worth fewer: unless the spread
-    between runs is asked as well, p is corrected as for the mean of a first-order autoregressive series.
+    But it takes samples for independent. Unless the spread between runs is asked as well, p is corrected.
     """
-    from scipy.stats import mannwhitneyu, norm  # noqa: PLC0415 - takes half a second
+    from scipy.stats import mannwhitneyu  # noqa: PLC0415 - takes half a second
 
     p = float(mannwhitneyu(before, after, alternative="two-sided").pvalue)
     if not independent:
-        kept = (_kept(before) * len(before) + _kept(after) * len(after)) / (len(before) + len(after))
-        kept = min(max(kept, 0.0), _MOST_KEPT)
-        p = 2 * float(norm.sf(norm.isf(p / 2) * np.sqrt((1 - kept) / (1 + kept))))
+        p = _corrected(p, before, after)
     return Judged(p < policy.significance, f"Mann-Whitney p = {p:.2g}")
+
+
+def _corrected(p: float, before: Sequence[float], after: Sequence[float]) -> float:
+    """p, where each sample hangs on the last one: they are worth fewer, as in a first-order autoregressive series.
+
+    But at least one each: p is never above that of two values, so far apart, of the spread that all have.
+    """
+    from scipy.stats import norm, t  # noqa: PLC0415 - takes half a second
+
+    kept = (_kept(before) * len(before) + _kept(after) * len(after)) / (len(before) + len(after))
+    kept = min(max(kept, 0.0), _MOST_KEPT)
+    fewer = 2 * float(norm.sf(norm.isf(p / 2) * np.sqrt((1 - kept) / (1 + kept))))
+    free = len(before) + len(after) - 2
+    spread = np.sqrt((np.var(before) * len(before) + np.var(after) * len(after)) / free)
+    apart = abs(float(np.median(after)) - float(np.median(before)))
+    two = 2 * float(t.sf(apart / (spread * np.sqrt(2)), free)) if spread else 0.0
+    return max(p, min(fewer, two))
 
 
 def _kept(samples: Sequence[float]) -> float:
