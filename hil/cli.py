@@ -15,7 +15,7 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 import hil
-from hil import api, cli_flash, cli_gate, cli_lab, cli_record, doctor
+from hil import api, cli_compare, cli_flash, cli_gate, cli_lab, cli_record, doctor
 from hil.cli_numbers import count as _count
 from hil.cli_numbers import microseconds as _microseconds
 from hil.deployment import Deployment, Say, model_named, silent
@@ -83,6 +83,7 @@ def parser() -> argparse.ArgumentParser:
     _profile_options(profile)
     _test_options(commands)
     cli_gate.add_command(commands)
+    cli_compare.add_command(commands)
     return top
 
 

@@ -12,7 +12,7 @@ import pytest
 from hil.errors import HilError, UsageError
 from hil.pytest_history import Kept
 from hil.record.baseline import Baseline, Compared, FileBaseline, HistoryBaseline, held_against
-from hil.record.blame import dated
+from hil.record.blame import Trail, dated
 from hil.record.compare import change_record
 from hil.record.measurement import found_in
 from hil.record.policy import Policies, effects_in, effects_of_lines
@@ -45,7 +45,7 @@ class Held:
         if self._kept is None:
             return found
         branch = run_named(self._kept.history, self._kept.run).origin.branch
-        return dated(found, self._kept.history, branch, self.policies)
+        return dated(found, Trail(self._kept.history, branch), self.policies)
 
 
 def held_by(config: pytest.Config, kept: Kept | None) -> Held:

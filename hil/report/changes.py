@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from rich.table import Table
@@ -11,19 +13,33 @@ from rich.text import Text
 from hil.report.terminal import table
 
 _STYLES = {"worse": "bold red", "better": "green"}
-_ORDER = ("worse", "changed", "new", "better")
+_ORDER = ("worse", "changed", "new", "better", "same")
 MOST = 20
 """Lines for what is no regression, unless all are asked for."""
 
 
-def change_table(rows: Sequence[tuple[str, str, Mapping[str, Any]]], *, wide: bool, every: bool) -> tuple[Table, int]:
-    """Model, board and `change_record` of everything that changed; and how many lines are left out."""
+@dataclass(frozen=True)
+class Drawn:
+    """A table of changes, and what is said below it."""
+
+    table: Table
+    notes: Sequence[str]
+
+
+def change_table(rows: Sequence[tuple[str, str, Mapping[str, Any]]], *, wide: bool, every: bool) -> Drawn:
+    """Model, board and `change_record` of everything that changed. All that is no regression is there if asked for."""
     ordered = sorted(rows, key=_worst_first)
     worse = sum(change["kind"] == "worse" for _, _, change in rows)
     shown = ordered if every else ordered[: worse + MOST]
     columns = ["model", "on", "measurement", "was", "is", "change"] + (["told by", "since"] if wide else [])
     drawn = table(None, columns, [_row(*row, wide) for row in shown], right=("was", "is", "change"))
-    return drawn, len(ordered) - len(shown)
+    notes = []
+    if not wide:
+        since = Counter(change["since"] for _, _, change in rows if change["since"])
+        notes += [f"{count} worse since {run}" for run, count in sorted(since.items())]
+    if left_out := len(ordered) - len(shown):
+        notes.append(f"and {left_out} more that are no regressions")
+    return Drawn(drawn, notes)
 
 
 def _worst_first(row: tuple[str, str, Mapping[str, Any]]) -> tuple[int, float, str, str, str]:
@@ -44,4 +60,4 @@ def _row(model: str, on: str, change: Mapping[str, Any], wide: bool) -> list[str
 def _name(change: Mapping[str, Any]) -> str:
     """With its unit, unless the name says it."""
     name, unit = change["name"], change["unit"]
-    return name if unit in name or name == "mismatches" else f"{name}, {unit}"
+    return name if unit in name or name == "mismatches" else f"{name}, {'B' if unit == 'bytes' else unit}"

@@ -71,9 +71,8 @@ def _changes(rows: Sequence[Mapping[str, Any]], width: int, *, every: bool) -> l
     lines = [""]
     title = held[0]["changes"]["baseline"]
     if found:
-        drawn, left_out = change_table(found, wide=width >= WIDE, every=every)
-        lines += [f"since {title}:", *_lines(drawn, width)]
-        lines += [f"and {left_out} more that are no regressions: -v shows them"] * bool(left_out)
+        drawn = change_table(found, wide=width >= WIDE, every=every)
+        lines += [f"since {title}:", *_lines(drawn.table, width), *drawn.notes]
     elif known:
         count = sum(len(row["changes"]["changes"]) for row in known)
         lines.append(f"since {title}: all {count} measurements are the same")

@@ -31,7 +31,7 @@ from hil.record import (
     profile_record,
 )
 from hil.record.baseline_file import Entry, file_name, read, written
-from hil.record.blame import dated
+from hil.record.blame import Trail, dated
 from hil.record.verdict import NO_LIMITS
 from tests.support.fakes import deployed, measured
 
@@ -246,6 +246,22 @@ def test_policies_are_asked_for_every_measurement() -> None:
     assert [change.name for change in held_against(after, before, policies).worse] == ["arena"]
 
 
+def test_cycles_without_samples_are_told_by_the_latency() -> None:
+    """They are the same time by another counter, of which the median alone is kept."""
+
+    def timed(level: float, cycles: float) -> Found:
+        samples = tuple(level + 7 * k % 10 for k in range(10))
+        latency = Measurement("latency", level + 5, False, samples)
+        return Found(SUBJECT, "a" * 64, "", True, (latency, Measurement("latency_cycles", cycles, False)))
+
+    before = RunBaseline("run 1", [timed(10_000, 1_250_000)])
+    worse = held_against(timed(10_600, 1_325_000), before)
+    assert kinds(worse) == {"latency": "worse", "latency_cycles": "worse"}
+    (cycles,) = [one for one in worse.changes if one.name == "latency_cycles"]
+    assert str(cycles).startswith("latency_cycles worse: 1250000 cycles -> 1325000 cycles, +6 % (as latency: Mann-Wh")
+    assert kinds(held_against(timed(10_050, 1_325_000), before)) == {"latency": "same", "latency_cycles": "same"}
+
+
 # -- the history -------------------------------------------------------------------------------------------------------
 
 
@@ -315,7 +331,8 @@ def test_a_regression_is_dated_by_the_history(history: History) -> None:
         ran(history, k, cycles)
     now = ran(history, 4, 110)
     compared = held_against(now, RunBaseline("run00", [found(now.subject, now.model_sha256, latency_cycles=100)]))
-    change = next(one for one in dated(compared, history, "main", Policies()).changes if one.name == "latency_cycles")
+    changes = dated(compared, Trail(history, "main"), Policies()).changes
+    change = next(one for one in changes if one.name == "latency_cycles")
     assert str(change).endswith("+10 % (counted), since run run02 at 000000000002")
-    undated = dated(compared, history, "topic", Policies())
+    undated = dated(compared, Trail(history, "topic"), Policies())
     assert {one.since for one in undated.changes} == {""}
