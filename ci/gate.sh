@@ -3,8 +3,8 @@
 #
 #   ci/gate.sh [--gate FILE] [--out DIR] [--baseline WHAT] [--keep HISTORY] RESULTS...
 #
-# Writes into DIR (default: gate-results) gate.xml, gate.json, gate.md and report.html. --keep also imports all runs into
-# a history that lives longer than this job. The summary goes to GitHub's job page where there is one.
+# Writes into DIR (default: gate-results) gate.xml, gate.json, gate.md and RUN.html, a page for each run. --keep also
+# imports all runs into a history that lives longer than this job. The summary goes to GitHub's job page, if it is there.
 # Exit status: that of 'hil gate'; of what fails beside it (report, import) only where the gate is passed.
 set -uo pipefail
 
@@ -53,10 +53,15 @@ if [ -n "$keep" ]; then
 fi
 hil gate "${runs[@]}" "${options[@]}" --junit "$out/gate.xml" --json "$out/gate.json" --markdown "$out/gate.md"
 status=$?
-# The report draws from a history: tonight's alone, or the one that is kept.
+# Pages are drawn from a history: tonight's alone, or the one that is kept.
 history=${keep:-$out/history.sqlite}
 [ -n "$keep" ] || hil record import --history "$history" "${runs[@]}" || beside=$?
-hil report --history "$history" --output "$out/report.html" || beside=$?
+page=(hil report --history "$history")
+[ -d baselines ] && page+=(--baseline baselines)
+ids=$(python -c 'import json, sys; print(*json.load(open(sys.argv[1]))["runs"])' "$out/gate.json") || beside=$?
+for id in $ids; do
+  "${page[@]}" "$id" --output "$out/$id.html" || beside=$?
+done
 if [ -n "${GITHUB_STEP_SUMMARY:-}" ] && [ -s "$out/gate.md" ]; then
   cat "$out/gate.md" >>"$GITHUB_STEP_SUMMARY"
 fi

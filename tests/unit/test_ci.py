@@ -190,7 +190,8 @@ def test_a_night_runs_each_board_exports_and_gates(tools: FakeTools, checkout: P
         "hil gate r/runs.jsonl --gate gate.toml --junit-in r/rp2040-nodes.xml r/rp2040.xml r/rp2350.xml "
         "--junit r/gate/gate.xml --json r/gate/gate.json --markdown r/gate/gate.md",
         "hil record import --history r/gate/history.sqlite r/runs.jsonl",
-        "hil report --history r/gate/history.sqlite --output r/gate/report.html",
+        "hil report --history r/gate/history.sqlite run1 --output r/gate/run1.html",
+        "hil report --history r/gate/history.sqlite run2 --output r/gate/run2.html",
     ]
 
 
@@ -240,6 +241,7 @@ def test_one_verdict_of_several_jobs(tools: FakeTools, checkout: Path) -> None:
         (checkout / "results" / job).mkdir(parents=True)
         (checkout / "results" / job / "runs.jsonl").write_text("{}\n")
         (checkout / "results" / job / "rp2040.xml").write_text("<testsuites/>")
+    (checkout / "baselines").mkdir()
     summary = checkout / "summary.md"
     command = "ci/gate.sh --baseline last:5 --keep all.sqlite --out gate results/*"
     done = tools.run(command, checkout, GITHUB_STEP_SUMMARY=str(summary))
@@ -249,7 +251,8 @@ def test_one_verdict_of_several_jobs(tools: FakeTools, checkout: Path) -> None:
         f"hil record import --history all.sqlite {jobs.format('runs.jsonl')}",
         f"hil gate {jobs.format('runs.jsonl')} --baseline last:5 --junit-in {jobs.format('rp2040.xml')} "
         "--history all.sqlite --junit gate/gate.xml --json gate/gate.json --markdown gate/gate.md",
-        "hil report --history all.sqlite --output gate/report.html",
+        "hil report --history all.sqlite --baseline baselines run1 --output gate/run1.html",
+        "hil report --history all.sqlite --baseline baselines run2 --output gate/run2.html",
     ]
     assert summary.read_text().startswith("from hil gate ")
 

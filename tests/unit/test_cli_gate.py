@@ -143,7 +143,7 @@ def test_junit_and_markdown(capsys: pytest.CaptureFixture[str]) -> None:
         (("--gate", "absent.toml"), 2, "absent.toml: No such file or directory\n  next: hil gate --init"),
         (("absent.jsonl",), 2, "no file at absent.jsonl"),
         (("20990101",), 2, "no run that begin"),
-        (("gate.toml",), 2, "gate.toml: line 1 is no hil.run/1"),
+        (("gate.toml",), 2, "gate.toml: line 1 is neither a hil.run/1 nor a hil.profile/1"),
         (("empty.jsonl",), 2, "empty.jsonl holds no run"),
         (("wrong.json",), 2, "wrong.json: not a hil.profile/1 record"),
         (("--baseline", "last:none"), 2, "expected last:N or last:N@BRANCH, N in 1..1000"),
