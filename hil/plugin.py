@@ -391,11 +391,11 @@ class _Summary:
         self.rows: dict[tuple[str, ...], dict[str, Any]] = {}
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        from hil.pytest_baseline import attached
-
         known = dict(report.user_properties)
         if "hil.model" not in known:
             return
+        from hil.pytest_baseline import attached
+
         key = tuple(str(known.get(name)) for name in ("hil.model", "hil.board", "hil.cores", "hil.nodes"))
         row = self.rows.setdefault(key, {"failed": 0, "passed": 0})
         row.update(known)

@@ -8,11 +8,12 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from hil import board as boards
 from hil.nodes import board_kinds
 from hil.report.changes import change_table
-from hil.report.terminal import duration, size, table
+from hil.report.terminal import duration, plain, size, table
 
 WIDE = 110
 """Columns from which on tables have more of them."""
@@ -68,20 +69,26 @@ def _changes(rows: Sequence[Mapping[str, Any]], width: int, *, every: bool) -> l
         for change in row["changes"]["changes"]
         if change["kind"] != "same"
     ]
-    lines = [""]
     title = held[0]["changes"]["baseline"]
+    lines = [""]
+    below: list[str] = []
     if found:
         drawn = change_table(found, wide=width >= WIDE, every=every)
-        lines += [f"since {title}:", *_lines(drawn.table, width), *drawn.notes]
+        lines += [*_text(f"since {title}:", width), *_lines(drawn.table, width)]
+        below += drawn.notes
     elif known:
         count = sum(len(row["changes"]["changes"]) for row in known)
-        lines.append(f"since {title}: all {count} measurements are the same")
+        below.append(f"since {title}: all {count} measurements are the same")
     for row in sorted(known, key=_worst_first):
-        lines += [f"{' on '.join(_who(row))}: {note}" for note in row["changes"]["notes"]]
+        below += [f"{' on '.join(_who(row))}: {note}" for note in row["changes"]["notes"]]
     if new := [" on ".join(_who(row)) for row in held if not row["changes"]["known"]]:
         some = ", ".join(new[:3]) + (f" and {len(new) - 3} more" if len(new) > 3 else "")
-        lines.append(f"not in {title}: {some}")
-    return lines
+        below.append(f"not in {title}: {some}")
+    return lines + [line for text in below for line in _text(text, width)]
+
+
+def _text(text: str, width: int) -> list[str]:
+    return _lines(Text(plain(text), overflow="fold"), width)
 
 
 def _shares_a_clock(name: str) -> bool:
@@ -116,7 +123,7 @@ def _clusters(rows: Sequence[Mapping[str, Any]]) -> list[list[str]]:
     ]
 
 
-def _lines(drawn: Table, width: int) -> list[str]:
+def _lines(drawn: Table | Text, width: int) -> list[str]:
     console = Console(file=StringIO(), width=width, color_system=None)
     console.print(drawn)
     text = console.file.getvalue() if isinstance(console.file, StringIO) else ""
