@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -93,3 +94,15 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "bad.toml").write_text("[[effect")
     with pytest.raises(GateFileError, match=r"bad\.toml"):
         effects_in(tmp_path / "bad.toml")
+
+
+def test_what_the_guide_shows_is_understood(tmp_path: Path) -> None:
+    guide = (Path(__file__).resolve().parents[2] / "docs" / "measurement.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"<!-- effects(?: ini)? -->\n```\w+\n(.*?)```", guide, re.DOTALL)
+    assert len(blocks) == 2
+    (tmp_path / "gate.toml").write_text(blocks[0], encoding="utf-8")
+    assert effects_in(tmp_path / "gate.toml") == (Effect("rp2350", "*", "latency*", 0.05, 0.001, 20),)
+    lines = [line.strip() for line in blocks[1].splitlines()[2:]]
+    assert effects_of_lines(lines, "pytest.ini") == (
+        Effect("rp2350", "*", "latency*", 0.05), Effect(measure="flash_code", least=0.01),
+    )  # fmt: skip
