@@ -27,6 +27,11 @@ while (($#)); do
 done
 
 mkdir -p "$out" || exit 2
+# What an earlier night left here would be gated as tonight's.
+rm -f "$out"/history.sqlite* "$out/runs.jsonl"
+for old in "$out"/*.log; do
+  [ -e "${old%.log}.xml" ] && rm -f "$old" "${old%.log}.xml"
+done
 hil doctor --json "$out/doctor.json" >"$out/doctor.txt" 2>&1
 hil boards --json "$out/boards.json" >/dev/null 2>&1
 

@@ -195,6 +195,18 @@ def test_a_night_runs_each_board_exports_and_gates(tools: FakeTools, checkout: P
     ]
 
 
+def test_what_an_earlier_night_left_is_not_gated_again(tools: FakeTools, checkout: Path) -> None:
+    """A lab runner keeps its folder; a board that was taken off the bench must not look tested."""
+    tools.run("ci/nightly.sh --out r --boards rp2040,rp2350", checkout)
+    (checkout / "r" / "notes.log").write_text("mine")
+    (checkout / "r" / "history.sqlite").write_text("of yesterday")
+    tools.run("ci/nightly.sh --out r --boards rp2040 --gate gate.toml", checkout)
+    gate = next(call for call in tools.calls if call.startswith("hil gate"))
+    assert "--junit-in r/rp2040.xml --junit " in gate
+    assert (checkout / "r" / "notes.log").read_text() == "mine"
+    assert "of yesterday" not in (checkout / "r" / "history.sqlite").read_text()
+
+
 @pytest.mark.parametrize(
     ("status", "silent", "ends"),
     [
