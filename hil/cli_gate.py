@@ -19,7 +19,7 @@ from hil.record.findings import gate_record
 from hil.record.gate import evaluate
 from hil.record.gate_changes import Standard
 from hil.record.gate_inputs import baseline_named, gathered
-from hil.record.history import History
+from hil.record.history import History, history_file
 from hil.report import Outcome, gate_markdown, gate_view, junit_text
 
 _TEXT = "hold runs against the conditions of a gate file: may this be released"
@@ -75,14 +75,17 @@ def _run(args: argparse.Namespace, say: Say) -> Outcome:
         return _first(args.gate)
     gate = gatefile.load(args.gate)
     with ExitStack() as stack:
+        opened = partial(cli_record.opened, args, make=False)
 
         def history() -> History:
-            return stack.enter_context(cli_record.opened(args))
+            return stack.enter_context(opened())
 
-        inputs = gathered(args.runs or ["last"], partial(cli_record.opened, args), say)
+        inputs = gathered(args.runs or ["last"], opened, say)
         what = str(_BASELINES) if args.baseline == "auto" and _BASELINES.is_dir() else args.baseline
         none = what in ("auto", "none")
-        standard = Standard(None if none else baseline_named(what, inputs, history), gate.policies)
+        baseline = None if none else baseline_named(what, inputs, history)
+        there = (args.history or history_file()).is_file()
+        standard = Standard(baseline, gate.policies, history() if there else None)
         say("reading JUnit")
         merged = junit.read_all(args.junit_in)
         more = [junit.judged(merged)] if merged else []

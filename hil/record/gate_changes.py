@@ -7,9 +7,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from hil.record.baseline import Baseline, Compared, held_against
+from hil.record.blame import Trail, dated
 from hil.record.compare import Change
 from hil.record.conditions import NoRegression, Scope
 from hil.record.findings import Finding, Taken, exact, lacking
+from hil.record.history import History
 from hil.record.measurement import MEASURES
 from hil.record.policy import DEFAULT, Policies
 
@@ -19,10 +21,24 @@ _ROUNDING = 1e-9
 
 @dataclass(frozen=True)
 class Standard:
-    """What regressions are told by. `baseline` None: there is none, and every condition on regressions fails."""
+    """What regressions are told by. `baseline` None: there is none, and every condition on regressions fails.
+
+    `history`: where the first bad run of each is looked for.
+    """
 
     baseline: Baseline | None
     policies: Policies = DEFAULT
+    history: History | None = None
+
+    def compared(self, one: Taken, baseline: Baseline, policies: Policies) -> Compared:
+        """A profile held against a baseline, regressions with their first bad run where the history has it."""
+        found = held_against(one.found, baseline, policies)
+        if self.history is None or one.at is None or not found.worse:
+            return found
+        kept = self.history.rows("SELECT branch FROM run WHERE id = ?", [one.run])
+        if not kept:
+            return found
+        return dated(found, Trail(self.history, kept[0]["branch"], math.nextafter(one.at, math.inf)), policies)
 
 
 def regressions(check: NoRegression, scope: Scope, profiles: Sequence[Taken], standard: Standard) -> Iterator[Finding]:
@@ -32,7 +48,7 @@ def regressions(check: NoRegression, scope: Scope, profiles: Sequence[Taken], st
         return
     some = False
     for one in profiles:
-        compared = held_against(one.found, standard.baseline, _policies(check, standard.policies))
+        compared = standard.compared(one, standard.baseline, _policies(check, standard.policies))
         for change in compared.changes:
             if check.measure is None or change.name == check.measure.name:
                 some = True
@@ -60,7 +76,7 @@ def _finding(check: NoRegression, one: Taken, change: Change, compared: Compared
     said = (
         f"{change.name} {exact(change.after.value)} {MEASURES[change.name].unit}, baseline "
         f"{exact(change.before.value)}: {_in_words(worse)} ({'; '.join([change.why, *compared.notes])})"
-    )
+    ) + (f", since {change.since}" if change.since else "")
     beyond = (worse - (check.percent or 0.0)) / 100
     named |= {"baseline": change.before.value, "worse": round(worse, 6) if math.isfinite(worse) else None}
     return Finding.of(one, not regressed, said, max(beyond, 0.0) if regressed else min(beyond, 0.0), **named)

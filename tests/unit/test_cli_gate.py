@@ -78,6 +78,27 @@ def test_the_last_run_against_the_folder_of_baselines(capsys: pytest.CaptureFixt
     assert "latency 10500 us, baseline 10000: 5.00 % worse (counted)" in " ".join(said.split())
 
 
+def test_the_first_bad_run_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    """Where the history has it: the gate of a file of another machine's does without."""
+    baseline(record(us=10_000))
+    kept(record(us=10_000), at=1000.0)
+    first = kept(record(us=10_500), at=2000.0)
+    kept(record(us=10_500), at=3000.0)
+    assert gate()[0] == 1
+    assert f"since run {first}" in " ".join(capsys.readouterr().out.split())
+    Path("alone.json").write_text(json.dumps(record(us=10_500)), encoding="utf-8")
+    assert gate("alone.json")[0] == 1
+    assert "since run" not in capsys.readouterr().out
+
+
+def test_without_a_history_files_can_be_gated_and_none_is_made() -> None:
+    baseline(record())
+    Path("alone.json").write_text(json.dumps(record()), encoding="utf-8")
+    assert gate("alone.json")[0] == 0
+    assert gate()[0] == 2
+    assert not Path("history.sqlite").exists()
+
+
 def test_runs_by_name_and_from_other_machines(tmp_path: Path) -> None:
     baseline(record(us=40), record(us=40, model_name="kws"))
     ours = kept(record())
