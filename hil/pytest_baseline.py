@@ -11,7 +11,7 @@ import pytest
 
 from hil.errors import HilError, UsageError
 from hil.pytest_history import Kept
-from hil.record.baseline import Baseline, Compared, FileBaseline, HistoryBaseline, held_against
+from hil.record.baseline import Baseline, Compared, FileBaseline, HistoryBaseline, held_against, last_good
 from hil.record.blame import Trail, dated
 from hil.record.compare import change_record
 from hil.record.measurement import found_in
@@ -20,7 +20,6 @@ from hil.record.queries import run_named
 
 FOLDER = "baselines"
 GATE = "gate.toml"
-_MOST = 1000
 _CHANGES, _RECORD = "hil_changes", "hil_baseline_record"
 """Names on reports, which xdist carries to the controller."""
 
@@ -53,7 +52,7 @@ def held_by(config: pytest.Config, kept: Kept | None) -> Held:
     what, update = config.getoption("hil_baseline"), config.getoption("hil_update_baseline")
     folder = config.rootpath / (FOLDER if what == "auto" else what)
     policies = Policies(_effects(config))
-    last = _last(what)
+    last = last_good(what, "--hil-baseline")
     if update:
         if last or what == "none":
             raise UsageError(f"--hil-update-baseline writes a folder, not {what!r}", hint="--hil-baseline FOLDER")
@@ -61,9 +60,14 @@ def held_by(config: pytest.Config, kept: Kept | None) -> Held:
         if not hasattr(config, "workerinput"):
             config.pluginmanager.register(_Update(baseline, policies), "hil-update-baseline")
         return Held(None, policies, kept, update=True)
-    if what == "none" or (what == "auto" and not folder.is_dir()):
+    if what == "none" or (what == "auto" and not folder.is_dir()) or _nothing_runs(config, kept):
         return Held(None, policies, kept, update=False)
     return Held(_baseline(what, folder, config, kept, last), policies, kept, update=False)
+
+
+def _nothing_runs(config: pytest.Config, kept: Kept | None) -> bool:
+    """Whether tests are only listed: there is no run in the history then, though there could be one."""
+    return kept is None and not config.getoption("hil_no_history")
 
 
 def _baseline(
@@ -82,16 +86,6 @@ def _baseline(
     count, named = last
     branch = run.origin.branch if named is None else named
     return HistoryBaseline(kept.history, branch, count, before=run.origin.began)
-
-
-def _last(what: str) -> tuple[int, str | None] | None:
-    """'last:10', 'last:10@main' as number and branch; None for what is none of these. Raises `UsageError`."""
-    if not what.startswith("last:"):
-        return None
-    count, at, branch = what.removeprefix("last:").partition("@")
-    if not (count.isascii() and count.isdecimal() and 1 <= int(count) <= _MOST) or (at and not branch):
-        raise UsageError(f"--hil-baseline {what}: expected last:N or last:N@BRANCH, N in 1..{_MOST}")
-    return int(count), branch or None
 
 
 def _effects(config: pytest.Config) -> Any:

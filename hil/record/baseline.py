@@ -11,12 +11,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
+from hil.errors import UsageError
 from hil.record import baseline_file, queries
 from hil.record.baseline_file import Entry
 from hil.record.compare import Change, Reference, compare, worst_first
 from hil.record.history import History
 from hil.record.measurement import Found, Subject
 from hil.record.policy import DEFAULT, Policies
+
+MOST_RUNS = 1000
 
 
 class Baseline(Protocol):
@@ -163,6 +166,18 @@ class HistoryBaseline:
 
     def subjects(self) -> Sequence[Subject]:
         return queries.subjects(self._history)
+
+
+def last_good(what: str, option: str) -> tuple[int, str | None] | None:
+    """'last:10', 'last:10@main' as number of runs and branch; None for what is none of these. Raises `UsageError`."""
+    if not what.startswith("last:"):
+        return None
+    count, at, branch = what.removeprefix("last:").partition("@")
+    if not (count.isascii() and count.isdecimal() and 1 <= int(count) <= MOST_RUNS) or (at and not branch):
+        raise UsageError(
+            f"{option} {what}: expected last:N or last:N@BRANCH, N in 1..{MOST_RUNS}", hint=f"{option} last:10"
+        )
+    return int(count), branch or None
 
 
 class RunBaseline:

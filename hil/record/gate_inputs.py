@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from hil.errors import MalformedRecord, UsageError
-from hil.record.baseline import Baseline, FileBaseline, HistoryBaseline, RunBaseline
+from hil.record.baseline import Baseline, FileBaseline, HistoryBaseline, RunBaseline, last_good
 from hil.record.exchange import imported
 from hil.record.findings import Inputs, Taken
 from hil.record.history import History, Result
@@ -19,7 +19,6 @@ from hil.record.queries import Run, profiles, run_named, runs, tests
 
 _LONGEST = 1 << 28
 _MOST_RUNS = 10_000
-_MOST_BASELINE = 1000
 
 
 def gathered(names: Sequence[str], history: Callable[[], History], say: Callable[[str], None]) -> Inputs:
@@ -54,12 +53,9 @@ def baseline_named(name: str, inputs: Inputs, history: Callable[[], History]) ->
 
     Raises `UsageError`, `GateFileError`, `MalformedRecord`. The history is left open: the baseline asks it.
     """
-    if name.startswith("last:"):
-        count, at, branch = name.removeprefix("last:").partition("@")
-        if not (count.isascii() and count.isdecimal() and 1 <= int(count) <= _MOST_BASELINE) or (at and not branch):
-            why = f"expected last:N or last:N@BRANCH, N in 1..{_MOST_BASELINE}"
-            raise UsageError(f"--baseline {name}: {why}", hint="--baseline last:10")
-        return HistoryBaseline(history(), branch or inputs.branch, int(count), before=inputs.began)
+    if last := last_good(name, "--baseline"):
+        count, branch = last
+        return HistoryBaseline(history(), branch or inputs.branch, count, before=inputs.began)
     if Path(name).is_dir():
         return FileBaseline(Path(name))
     other = gathered([name], history, lambda _: None)

@@ -168,6 +168,10 @@ def test_the_last_good_runs(pytester: pytest.Pytester, monkeypatch: pytest.Monke
     assert "latency_cycles worse: 5000 cycles -> 5300 cycles, +6 % (counted)" in text(result)
 
 
+def test_what_is_only_listed_needs_no_good_runs(pytester: pytest.Pytester) -> None:
+    assert pytester.runpytest(*RUN, "--hil-baseline=last:3", "--collect-only").ret == 0
+
+
 def test_effects_come_from_the_ini_file_and_from_the_gate(
     pytester: pytest.Pytester, written: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
