@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from functools import partial
-from math import inf, nextafter
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +16,10 @@ from rich.text import Text
 from hil import cli_record
 from hil.deployment import Say
 from hil.errors import UsageError
-from hil.record.baseline import Compared, held_against
-from hil.record.blame import Trail, dated
+from hil.record.baseline import Compared
 from hil.record.compare import change_record
 from hil.record.findings import Taken
+from hil.record.gate_changes import Standard
 from hil.record.gate_inputs import baseline_named, gathered
 from hil.record.history import History
 from hil.record.policy import Policies, effects_in
@@ -71,16 +70,14 @@ def _run(args: argparse.Namespace, say: Say) -> Outcome:
 
         inputs = gathered([args.named], partial(_opened, args), say)
         baseline = baseline_named(_before(args), inputs, history)
-        found = [held_against(one.found, baseline, policies) for one in inputs.profiles]
-        if not any(one.known for one in found):
-            raise UsageError(
-                f"{args.named} and {baseline.title} have nothing in common; of {args.named}: {inputs.there_is}",
-                hint="hil record show",
-            )
-        if inputs.began is not None and not Path(args.named).is_file():
-            say("looking for the first bad run")
-            pairs = zip(found, inputs.profiles, strict=True)
-            found = [_dated(one, taken, history(), inputs.branch or "", policies) for one, taken in pairs]
+        standard = Standard(baseline, policies, None if Path(args.named).is_file() else history())
+        say("comparing")
+        found = [standard.compared(one, baseline, policies) for one in inputs.profiles]
+    if not any(one.known for one in found):
+        raise UsageError(
+            f"{args.named} and {baseline.title} have nothing in common; of {args.named}: {inputs.there_is}",
+            hint="hil record show",
+        )
     worse = any(one.worse for one in found)
     record = {
         "schema": "hil.compare/1",
@@ -105,12 +102,6 @@ def _before(args: argparse.Namespace) -> str:
         f"nothing to compare {args.named} with: there is no folder {_BASELINES}",
         hint="hil compare last last~1; or pytest --board=... --hil-update-baseline",
     )
-
-
-def _dated(compared: Compared, taken: Taken, history: History, branch: str, policies: Policies) -> Compared:
-    """With the first bad run, as the history was when this one was measured."""
-    until = None if taken.at is None else nextafter(taken.at, inf)
-    return dated(compared, Trail(history, branch, until), policies)
 
 
 def _record(compared: Compared, taken: Taken) -> dict[str, Any]:
