@@ -58,19 +58,23 @@ def held_against(found: Found, baseline: Baseline, policies: Policies = DEFAULT)
     """Hold all measurements of a profile against a baseline.
 
     Virtual and hardware never meet: they are different subjects. A baseline made with another toolchain is used where
-    there is none with this one, and that is said; so is another model under the same name.
+    there is none with this one, and that is said; so is another model under the same name. With another number of input
+    sets counted times are held to the smallest effect too: what a kernel takes hangs on its data.
     """
     subject, notes = _counterpart(found.subject, baseline)
-    changes, models = [], set()
+    references = {after.name: baseline.get(subject, after.name) for after in found.measurements}
+    newest = next((one for one in references.values() if one is not None), Reference((), ""))
+    other_data = 0 not in (newest.inputs, found.inputs) and newest.inputs != found.inputs
+    changes = []
     for after in found.measurements:
-        reference = baseline.get(subject, after.name)
         policy = policies.of(found.subject, after.name)
-        changes.append(compare(after.name, reference or (), after, policy))
-        models |= {reference.model_sha256} if reference else set()
-    notes += [
-        f"the model changed: sha256 {sha256[:12]} -> {found.model_sha256[:12]}"
-        for sha256 in sorted(models - {"", found.model_sha256})
-    ]
+        if other_data and after.measure.timed:
+            policy = replace(policy, counted=max(policy.counted, policy.least))
+        changes.append(compare(after.name, references[after.name] or (), after, policy))
+    if newest.model_sha256 not in ("", found.model_sha256):
+        notes.append(f"the model changed: sha256 {newest.model_sha256[:12]} -> {found.model_sha256[:12]}")
+    if other_data:
+        notes.append(f"the inputs changed: {newest.inputs} sets -> {found.inputs}; times hang on data")
     return Compared(found.subject, baseline.title, tuple(worst_first(_one_time(changes))), tuple(notes))
 
 
@@ -106,7 +110,9 @@ class FileBaseline:
         found = entry.get(name) if entry else None
         if entry is None or found is None:
             return None
-        return Reference((found,), str(self.folder / baseline_file.file_name(subject.board)), entry.model_sha256)
+        return Reference(
+            (found,), str(self.folder / baseline_file.file_name(subject.board)), entry.model_sha256, entry.inputs
+        )
 
     def subjects(self) -> Sequence[Subject]:
         return tuple(self._entries)
@@ -138,7 +144,9 @@ def _merged(found: Found, compared: Compared, entry: Entry | None) -> Entry:
     """The new values, but the old ones of times that did not change."""
     same = {c.name for c in compared.changes if c.kind == "same" and not c.after.exact}
     kept = {m.name: m for m in entry.measurements if m.name in same} if entry else {}
-    return Entry(found.subject, found.model_sha256, tuple(kept.get(m.name, m) for m in found.measurements))
+    return Entry(
+        found.subject, found.model_sha256, tuple(kept.get(m.name, m) for m in found.measurements), found.inputs
+    )
 
 
 class HistoryBaseline:
@@ -162,6 +170,7 @@ class HistoryBaseline:
             tuple(point.measurement for point in chosen),
             f"{len(chosen)} runs, the newest {chosen[-1].run}{revision}",
             chosen[-1].model_sha256,
+            queries.inputs_of(self._history, chosen[-1]),
         )
 
     def subjects(self) -> Sequence[Subject]:
@@ -192,7 +201,7 @@ class RunBaseline:
         measurement = one.get(name) if one else None
         if one is None or measurement is None:
             return None
-        return Reference((measurement,), self.title, one.model_sha256)
+        return Reference((measurement,), self.title, one.model_sha256, one.inputs)
 
     def subjects(self) -> Sequence[Subject]:
         return tuple(self._found)

@@ -6,7 +6,7 @@
      "subjects": [
       {
        "model": "kws", "cores": 1, "nodes": 1, "source": "virtual", "link": "", "objective": "", "toolchain": "zig",
-       "model_sha256": "...",
+       "model_sha256": "...", "inputs": 4,
        "measurements": {
         "arena": {"value": 5120, "exact": true},
         ...
@@ -43,6 +43,7 @@ class Entry:
     subject: Subject
     model_sha256: str
     measurements: tuple[Measurement, ...]
+    inputs: int
 
     def get(self, name: str) -> Measurement | None:
         """The measurement of that name, if there is one."""
@@ -115,7 +116,7 @@ def _written_entry(entry: Entry) -> str:
     )
     return (
         f"  {{\n   {names},\n"
-        f'   "model_sha256": {_json(entry.model_sha256)},\n   "measurements": {{\n{lines}\n   }}\n  }}'
+        f'   "model_sha256": {_json(entry.model_sha256)}, "inputs": {entry.inputs},\n   "measurements": {{\n{lines}\n   }}\n  }}'
     )
 
 
@@ -137,7 +138,7 @@ def _json(value: object) -> str:
 
 
 def _entry(file: Path, path: str, board: str, value: object) -> Entry:
-    table = _keys(file, path, value, {*_WORDS, *_COUNTS, "model_sha256", "measurements"})
+    table = _keys(file, path, value, {*_WORDS, *_COUNTS, "model_sha256", "inputs", "measurements"})
     words = {name: _text(file, f"{path}.{name}", table[name]) for name in _WORDS}
     if words["source"] not in SOURCES:
         _fail(file, f"{path}.source", f"{words['source']!r} is not one of {', '.join(SOURCES)}")
@@ -145,6 +146,8 @@ def _entry(file: Path, path: str, board: str, value: object) -> Entry:
         count = table[name]
         if type(count) is not int or not 1 <= count <= 1 << 16:
             _fail(file, f"{path}.{name}", f"expected a whole number above 0, found {count!r:.60}")
+    if type(inputs := table["inputs"]) is not int or not 0 <= inputs < 1 << 31:
+        _fail(file, f"{path}.inputs", f"expected a whole number, found {inputs!r:.60}")
     measurements = table["measurements"]
     if not isinstance(measurements, dict):
         _fail(file, f"{path}.measurements", f"expected an object, found {measurements!r:.60}")
@@ -152,6 +155,7 @@ def _entry(file: Path, path: str, board: str, value: object) -> Entry:
         Subject(board=board, cores=table["cores"], nodes=table["nodes"], **words),
         _text(file, f"{path}.model_sha256", table["model_sha256"]),
         tuple(_measurement(file, f"{path}.measurements.{n}", n, one) for n, one in measurements.items()),
+        inputs,
     )
 
 

@@ -26,12 +26,13 @@ _EXACT_TIMER = 1.0
 class Reference:
     """What a measurement is held against: its value in one run, or in several good ones, oldest first.
 
-    `origin` says where it is from. `model_sha256`: of the model of the newest.
+    `origin` says where it is from. `model_sha256` and `inputs` (the number of input sets; 0: not known) are the newest's.
     """
 
     measurements: tuple[Measurement, ...]
     origin: str
     model_sha256: str = ""
+    inputs: int = 0
 
 
 @dataclass(frozen=True)

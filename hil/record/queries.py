@@ -119,10 +119,25 @@ def profiles(history: History, run: str) -> tuple[Profiled, ...]:
 
 def _profiled(history: History, row: Any) -> Profiled:
     made = history.rows("SELECT name, value, exact, samples FROM measurement WHERE profile = ?", [row["id"]])
+    record = json.loads(row["record"])
     found = Found(
-        _subject(row), row["model_sha256"], row["firmware"], bool(row["passed"]), tuple(map(_measurement, made))
+        _subject(row),
+        row["model_sha256"],
+        row["firmware"],
+        bool(row["passed"]),
+        tuple(map(_measurement, made)),
+        record["outputs"]["inputs"],
     )
-    return Profiled(row["id"], row["run"], row["at"], row["place"], found, json.loads(row["record"]))
+    return Profiled(row["id"], row["run"], row["at"], row["place"], found, record)
+
+
+def inputs_of(history: History, point: Point) -> int:
+    """How many input sets a point's profile ran."""
+    rows = history.rows(
+        "SELECT json_extract(record, '$.outputs.inputs') AS inputs FROM profile WHERE run = ? AND at = ?",
+        [point.run, point.at],
+    )
+    return int(rows[0]["inputs"]) if rows else 0
 
 
 def _measurement(row: Any) -> Measurement:

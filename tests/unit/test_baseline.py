@@ -126,7 +126,7 @@ def test_what_is_written_is_read(tmp_path_factory: pytest.TempPathFactory, rows:
     entries = [
         Entry(
             Subject(model, "b", cores, 1, "hardware"), "c" * 64,
-            (Measurement("latency", value, exact, () if exact else tuple(samples)),),
+            (Measurement("latency", value, exact, () if exact else tuple(samples)),), cores,
         )
         for model, cores, value, exact, samples in rows
     ]  # fmt: skip
@@ -137,7 +137,7 @@ def test_what_is_written_is_read(tmp_path_factory: pytest.TempPathFactory, rows:
 GOOD: dict[str, Any] = {
     "schema": "hil.baseline/1", "board": "rp2040",
     "subjects": [{"model": "kws", "cores": 1, "nodes": 1, "source": "virtual", "link": "", "objective": "",
-                  "toolchain": "zig", "model_sha256": "a" * 64,
+                  "toolchain": "zig", "model_sha256": "a" * 64, "inputs": 4,
                   "measurements": {"latency": {"value": 7.5, "exact": False, "samples": [7, 8]}}}],
 }  # fmt: skip
 
@@ -152,6 +152,7 @@ GOOD: dict[str, Any] = {
         (["subjects", 0], 5, "subjects[0]: expected an object, found 5"),
         (["subjects", 0, "cores"], 0, "subjects[0].cores: expected a whole number above 0, found 0"),
         (["subjects", 0, "nodes"], True, "subjects[0].nodes: expected a whole number above 0, found True"),
+        (["subjects", 0, "inputs"], "4", "subjects[0].inputs: expected a whole number, found '4'"),
         (["subjects", 0, "source"], "dream", "subjects[0].source: 'dream' is not one of virtual, hardware"),
         (["subjects", 0, "model"], None, "subjects[0].model: expected text, found None"),
         (["subjects", 0, "typo"], None, "subjects[0].typo: no such key"),
@@ -239,6 +240,19 @@ def test_another_model_or_toolchain_is_said() -> None:
     assert held_against(found(flash=2), both).notes == ()
 
 
+def test_counted_times_of_other_inputs_are_held_to_the_smallest_effect(tmp_path: Path) -> None:
+    """What a kernel takes hangs on its data; what memory it takes does not."""
+    files = FileBaseline(tmp_path)
+    files.updated([replace(found(latency_cycles=1000, flash=1000), inputs=200)])
+    for before in (files, FileBaseline(tmp_path)):
+        compared = held_against(replace(found(latency_cycles=1010, flash=1010), inputs=4), before)
+        assert kinds(compared) == {"flash": "worse", "latency_cycles": "same"}
+        assert compared.notes == ("the inputs changed: 200 sets -> 4; times hang on data",)
+    slower = held_against(replace(found(latency_cycles=1030), inputs=4), files)
+    assert kinds(slower) == {"latency_cycles": "worse"}
+    assert kinds(held_against(replace(found(latency_cycles=1010), inputs=200), files)) == {"latency_cycles": "worse"}
+
+
 def test_policies_are_asked_for_every_measurement() -> None:
     before, after = RunBaseline("run 1", [found(flash=100, arena=100)]), found(flash=101, arena=101)
     policies = Policies((Effect(measure="flash", least=0.02),))
@@ -311,7 +325,7 @@ def test_the_last_good_runs_of_a_branch(history: History) -> None:
     reference = baseline.get(subject, "latency_cycles")
     assert reference is not None
     assert reference.origin == "3 runs, the newest run03 at 000000000003"
-    assert reference.model_sha256 == record(1)["model"]["sha256"]
+    assert (reference.model_sha256, reference.inputs) == (record(1)["model"]["sha256"], record(1)["outputs"]["inputs"])
     assert baseline.title == "the last 3 good runs of main"
     assert subject in baseline.subjects()
 
