@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -155,7 +156,9 @@ def test_what_is_deep_or_long_is_cut(tmp_path: Path) -> None:
 
 
 def test_what_people_and_devices_name_is_mere_text(tmp_path: Path) -> None:
-    verdict, _ = judge("ram_peak <= 1 B", inputs(found(model_name=LOUD)))
+    one = found()
+    loud = replace(one, subject=replace(one.subject, model=LOUD))
+    verdict, _ = judge("ram_peak <= 1 B", inputs(loud))
     made = tmp_path / "gate.xml"
     made.write_text(junit_text(verdict, []), encoding="utf-8")
     assert faults(made) == []
