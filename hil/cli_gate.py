@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import textwrap
 import time
 from contextlib import ExitStack
 from functools import partial
@@ -20,10 +21,18 @@ from hil.record.gate import evaluate
 from hil.record.gate_changes import Standard
 from hil.record.gate_inputs import baseline_named, gathered
 from hil.record.history import History, history_file
+from hil.record.measurement import MEASURES
 from hil.report import Outcome, gate_markdown, gate_view, junit_text
 
 _TEXT = "hold runs against the conditions of a gate file: may this be released"
 _BASELINES = Path("baselines")
+
+
+def _measurements() -> str:
+    words = [f"{measure.name} ({measure.unit})" for measure in MEASURES.values()]
+    return textwrap.fill(", ".join(words), 110, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False)
+
+
 _EPILOG = f"""\
 exit status: 0 all conditions hold; 1 one does not, or matched nothing, or a merged test failed; 2 usage; 4 no history
 
@@ -40,6 +49,8 @@ conditions: [virtual|hardware] MEASUREMENT <=|<|>=|>|== NUMBER UNIT; MEASUREMENT
   no [MEASUREMENT] regression; [hardware|virtual] result required; tests pass
 and about what: everywhere, or on BOARD, for MODEL ('*' and 'and' for several), with N cores, with N nodes,
   at most N h old
+measurements and their units:
+{_measurements()}
 """
 
 
@@ -71,6 +82,9 @@ def add_command(commands: Any) -> None:
 
 
 def _run(args: argparse.Namespace, say: Say) -> Outcome:
+    for name, file in (("--junit", args.junit), ("--markdown", args.markdown)):
+        if file == "-":
+            raise UsageError(f"{name} -: standard output is for --json; {name} takes a file", hint=f"{name} FILE")
     if args.init:
         return _first(args.gate)
     gate = gatefile.load(args.gate)

@@ -171,6 +171,7 @@ def test_junit_and_markdown(capsys: pytest.CaptureFixture[str]) -> None:
         (("--baseline", "absent"), 2, "no run that begin with 'absent'"),
         (("--junit-in", "absent.xml"), 2, "cannot read absent.xml"),
         (("--junit", "no/where.xml"), 2, "cannot write no/where.xml: there is no folder no"),
+        (("--markdown", "-"), 2, "--markdown -: standard output is for --json"),
         (("--markdown", "."), 2, "cannot write .: it is a folder"),
         (("--history", "gate.toml"), 4, "gate.toml: file is not a database"),
         (("--init",), 2, "gate.toml is there already"),
@@ -199,6 +200,7 @@ def test_help_shows_a_gate_file(capsys: pytest.CaptureFixture[str]) -> None:
     told = capsys.readouterr().out
     assert 'right = "mismatches == 0 everywhere"' in told
     assert "at most N h old" in told
+    assert "throughput (1/s)" in told
 
 
 def test_a_history_is_opened_only_where_a_run_of_it_is_named() -> None:

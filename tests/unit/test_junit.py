@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import re
 import xml.etree.ElementTree as ET
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import hil.pytest_bounds
 import hil.pytest_history
@@ -132,6 +135,19 @@ def test_files_that_are_none(tmp_path: Path, text: str | bytes, says: str) -> No
     with pytest.raises(MalformedRecord, match=says) as caught:
         junit.read(written(tmp_path, text))
     assert str(tmp_path / "rp2040.xml") in caught.value.message
+
+
+@given(st.lists(st.tuples(st.integers(0, len(BOARD) - 1), st.binary(max_size=6), st.integers(0, 9)), max_size=4))
+def test_any_file_is_read_or_refused(
+    tmp_path_factory: pytest.TempPathFactory, changes: list[tuple[int, bytes, int]]
+) -> None:
+    """Whatever became of a file on its way: an error of ours, or suites of which valid JUnit can be made."""
+    data = BOARD.encode()
+    for at, new, gone in changes:
+        data = data[:at] + new + data[at + gone :]
+    file = written(tmp_path_factory.getbasetemp(), data, "changed.xml")
+    with suppress(MalformedRecord):
+        merged(tmp_path_factory.getbasetemp(), file)
 
 
 def test_a_file_that_is_absent_or_endless(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
