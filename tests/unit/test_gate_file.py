@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hil.errors import GateFileError
 from hil.record.conditions import AllPass, Limit, NoRegression, ResultRequired, Scope, parse
 from hil.record.gatefile import FIRST, load, read
-from hil.record.measurement import MEASURES
+from hil.record.measurement import MEASURES, Measure
 
 FILE = Path("gate.toml")
 
@@ -148,3 +148,9 @@ def test_any_text_is_read_or_refused(text: str) -> None:
     """Nothing but `ValueError`, whatever is written."""
     with suppress(ValueError):
         parse(text)
+
+
+@pytest.mark.parametrize("measure", MEASURES.values(), ids=lambda measure: measure.name)
+def test_every_measurement_can_stand_in_a_condition_in_its_own_unit(measure: Measure) -> None:
+    assert parse(f"{measure.name} <= 3 {measure.unit}")[0] == Limit(measure, "<=", 3)
+    assert parse(f"no {measure.name} regression")[0] == NoRegression(measure)
