@@ -114,10 +114,8 @@ def _written_entry(entry: Entry) -> str:
         f"    {_json(one.name)}: {_json(_written_measurement(one))}"
         for one in sorted(entry.measurements, key=lambda one: one.name)
     )
-    return (
-        f"  {{\n   {names},\n"
-        f'   "model_sha256": {_json(entry.model_sha256)}, "inputs": {entry.inputs},\n   "measurements": {{\n{lines}\n   }}\n  }}'
-    )
+    model = f'"model_sha256": {_json(entry.model_sha256)}, "inputs": {entry.inputs}'
+    return f'  {{\n   {names},\n   {model},\n   "measurements": {{\n{lines}\n   }}\n  }}'
 
 
 def _written_measurement(one: Measurement) -> Mapping[str, Any]:

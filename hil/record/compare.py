@@ -26,7 +26,7 @@ _EXACT_TIMER = 1.0
 class Reference:
     """What a measurement is held against: its value in one run, or in several good ones, oldest first.
 
-    `origin` says where it is from. `model_sha256` and `inputs` (the number of input sets; 0: not known) are the newest's.
+    `origin` says where it is from. `model_sha256` and `inputs` (how many sets; 0: not known) are those of the newest.
     """
 
     measurements: tuple[Measurement, ...]
