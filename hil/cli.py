@@ -15,7 +15,7 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 import hil
-from hil import api, cli_debug, cli_flash, cli_keep, cli_lab, cli_record, doctor
+from hil import api, cli_compare, cli_debug, cli_flash, cli_gate, cli_keep, cli_lab, cli_record, doctor
 from hil.cli_numbers import count as _count
 from hil.cli_numbers import microseconds as _microseconds
 from hil.deployment import Deployment, Say, model_named, silent
@@ -85,6 +85,8 @@ def parser() -> argparse.ArgumentParser:
     cli_flash.options(flash)
     _profile_options(profile)
     _test_options(commands)
+    cli_gate.add_command(commands)
+    cli_compare.add_command(commands)
     return top
 
 
@@ -298,7 +300,7 @@ def _test(args: argparse.Namespace, rest: Sequence[str]) -> int:
 
 
 def _check_writable(path: str | None) -> None:
-    """Refuse a `--json` that cannot be written before minutes are spent on what would be in it."""
+    """Refuse an output that cannot be written before minutes are spent on what would be in it."""
     if path is None or path == "-":
         return
     target = Path(path)
@@ -349,7 +351,8 @@ def _progress() -> Iterator[Say]:
 def _run(args: argparse.Namespace, rest: Sequence[str]) -> int:
     if args.command == "test":
         return _test(args, rest)
-    _check_writable(args.json)
+    for name in ("json", *getattr(args, "outputs", ())):
+        _check_writable(getattr(args, name))
     with _progress() as say:
         outcome: Outcome = args.run(args, say)
     _emit(args.json, outcome)  # the line of progress is gone by now

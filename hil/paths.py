@@ -10,7 +10,8 @@ _WHEEL = _PACKAGE / "_data"
 _ROOT = _WHEEL if _WHEEL.is_dir() else _PACKAGE.parent
 
 BOARDS = _ROOT / "boards"
-FIRMWARE = _ROOT / "firmware"
+FIRMWARE = Path(os.environ.get("HIL_FIRMWARE") or _ROOT / "firmware").absolute()
+"""`$HIL_FIRMWARE`: a tree of one's own, with a kernel that is being worked on, say."""
 ZOO = _ROOT / "model_zoo"
 
 

@@ -14,14 +14,16 @@ if TYPE_CHECKING:
     from hil.deployment import ClusterDeployment, Deployment, Tensors
     from hil.dut import Dut
     from hil.model.reference import ReferenceResult
+    from hil.pytest_baseline import Held
     from hil.pytest_history import Kept
     from hil.pytest_session import Session
-    from hil.record import ClusterProfile, Limits, Profile
+    from hil.record import ClusterProfile, Compared, Limits, Profile
 
 OBJECTIVES = ("latency", "ram", "traffic", "throughput")  # hil.nodes has them too, which is not loaded by then
 _SESSION: pytest.StashKey[Session] = pytest.StashKey()
 _CASES: pytest.StashKey[tuple[Case, ...]] = pytest.StashKey()
 _KEPT: pytest.StashKey[Kept | None] = pytest.StashKey()
+_HELD: pytest.StashKey[Held] = pytest.StashKey()
 _BENCHES: pytest.StashKey[str] = pytest.StashKey()
 
 
@@ -65,6 +67,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add("--hil-history", type=Path, metavar="FILE",
         help="the history to keep the run in (default: $HIL_HISTORY, else the user's)")  # fmt: skip
     add("--hil-no-history", action="store_true", help="keep nothing of the run")
+    add("--hil-baseline", default="auto", metavar="WHAT",
+        help="what measurements are held against: auto (the folder 'baselines' beside the ini file, if it is there), a "
+             "folder, last:N (the last N good runs of this branch), last:N@BRANCH, none (default: auto)")  # fmt: skip
+    add("--hil-update-baseline", action="store_true",
+        help="write the baselines anew if all tests passed, and tell what changed")  # fmt: skip
+    parser.addini("hil_effects", type="linelist", default=[],
+        help="changes that matter, a line each: board=B model=M measure=latency least=\"5 %%\"")  # fmt: skip
     add(
         "--hil-toolchain",
         choices=("zig", "gcc", "asan", "tsan"),
@@ -84,6 +93,10 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "hil_accuracy: only models that have an accuracy set")
     config.addinivalue_line("markers", "hil_several_cores: only deployments on more than one core")
     config.pluginmanager.register(_Summary(), "hil-summary")
+    if config.getoption("board"):
+        from hil.pytest_bounds import Bounds
+
+        config.pluginmanager.register(Bounds(), "hil-bounds")
     for name, least in (
         ("hil_inputs", 1),
         ("hil_seed", 0),
@@ -97,8 +110,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Refuse a wrong board, model, zoo, lab file or history now: at collection it would look like a broken test."""
-    kept(session.config)
+    """Refuse what is wrong of board, model, zoo, lab, history, baseline now: later it looks like a broken test."""
+    if _cases(session.config):
+        held(session.config)
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
@@ -140,6 +154,19 @@ def kept(config: pytest.Config) -> Kept | None:
     return config.stash[_KEPT]
 
 
+def held(config: pytest.Config) -> Held:
+    """What this session's measurements are held against, read at the first call."""
+    if _HELD not in config.stash:
+        from hil.errors import HilError
+        from hil.pytest_baseline import held_by
+
+        try:
+            config.stash[_HELD] = held_by(config, kept(config))
+        except HilError as error:
+            raise pytest.UsageError(str(error)) from error
+    return config.stash[_HELD]
+
+
 def _cases(config: pytest.Config) -> tuple[Case, ...]:
     """All cases, made once; empty without `--board`."""
     if not config.getoption("board"):
@@ -166,7 +193,7 @@ def _cases(config: pytest.Config) -> tuple[Case, ...]:
     return config.stash[_CASES]
 
 
-_CLUSTER_FIXTURES = {"cluster", "cluster_deployment", "cluster_profile", "hil_kin"}
+_CLUSTER_FIXTURES = {"cluster", "cluster_changes", "cluster_deployment", "cluster_profile", "hil_kin"}
 """Tests that ask for one of these get the cases on several boards; all others get those on one."""
 
 
@@ -212,7 +239,7 @@ def hil_session(pytestconfig: pytest.Config) -> Iterator[Session]:
     """What all cases share: built images, references, and the one board that runs now."""
     from hil.pytest_session import Session, progress_line
 
-    with Session(pytestconfig, progress_line(pytestconfig), kept(pytestconfig)) as session:
+    with Session(pytestconfig, progress_line(pytestconfig), kept(pytestconfig), held(pytestconfig)) as session:
         pytestconfig.stash[_SESSION] = session
         yield session
     del pytestconfig.stash[_SESSION]
@@ -289,6 +316,29 @@ def cluster_profile(hil_case: Case, hil_session: Session) -> ClusterProfile:
     return hil_session.cluster_profile(hil_case)
 
 
+@pytest.fixture
+def changes(hil_case: Case, hil_session: Session, profile: Profile) -> Compared:  # noqa: ARG001 - measures the case
+    """What changed since the baseline, worst first. Without a baseline the test is skipped, with the reason."""
+    return _changes(hil_session, hil_case)
+
+
+@pytest.fixture
+def cluster_changes(
+    hil_case: Case,
+    hil_session: Session,
+    cluster_profile: ClusterProfile,  # noqa: ARG001 - measures the case
+) -> Compared:
+    """The same of a case on its cluster."""
+    return _changes(hil_session, hil_case)
+
+
+def _changes(session: Session, case: Case) -> Compared:
+    found = session.compared(case)
+    if isinstance(found, str):
+        pytest.skip(found)
+    return found
+
+
 def _limits(node: pytest.Item) -> Limits | None:
     """What the test's own `hil_limits` says, or None."""
     if (marker := node.get_closest_marker("hil_limits")) is None:
@@ -334,6 +384,10 @@ def pytest_runtest_makereport(
 
         place, said = session.last_seen(params.get("hil_case")) if session is not None else ("", "")
         tell(report, call, found, place, said)
+    if session is not None and params.get("hil_case") is not None:
+        from hil.pytest_baseline import attach
+
+        attach(report, *session.news(params["hil_case"]))
     return report
 
 
@@ -347,11 +401,15 @@ class _Summary:
         known = dict(report.user_properties)
         if "hil.model" not in known:
             return
+        from hil.pytest_baseline import attached
+
         key = tuple(str(known.get(name)) for name in ("hil.model", "hil.board", "hil.cores", "hil.nodes"))
         row = self.rows.setdefault(key, {"failed": 0, "passed": 0})
         row.update(known)
         row["failed"] += report.failed
         row["passed"] += report.passed and report.when == "call"
+        if (found := attached(report)) is not None:
+            row["changes"] = found
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         if not self.rows:

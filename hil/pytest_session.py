@@ -21,8 +21,9 @@ from hil.errors import BoardBusy, DeviceError, HilError, InfrastructureError, Li
 from hil.model import inputs as input_sets
 from hil.model.graph import Graph
 from hil.model.reference import ReferenceResult
+from hil.pytest_baseline import Held, properties
 from hil.pytest_history import Kept, told
-from hil.record import ClusterProfile, Profile, Uses, cluster_record, profile_record, variant_record
+from hil.record import ClusterProfile, Compared, Profile, Uses, cluster_record, profile_record, variant_record
 from hil.report import plain
 
 T = TypeVar("T")
@@ -31,10 +32,13 @@ T = TypeVar("T")
 class Session:
     """Lends boards and remembers results; used as a context manager, which frees the board at the end."""
 
-    def __init__(self, config: pytest.Config, say: Say, kept: Kept | None = None) -> None:
+    def __init__(self, config: pytest.Config, say: Say, kept: Kept | None = None, held: Held | None = None) -> None:
         self._config = config
         self._say = say
         self._kept = kept
+        self._held = held
+        self._compared: dict[str, Compared | None] = {}
+        self._news: dict[str, tuple[Compared | None, Mapping[str, Any] | None]] = {}
         self._uses = Uses(kept.used) if kept else Uses()
         self._known: dict[tuple[str, str], Any] = {}
         self._board = ExitStack()
@@ -112,7 +116,23 @@ class Session:
     def _keep(self, case: Case, record: Mapping[str, Any]) -> None:
         if self._kept is not None:
             self._kept.profiled(record, self._places.get(case.id, ""))
+        if self._held is not None:
+            self._compared[case.id] = self._held.against(record)
+            self._news[case.id] = self._compared[case.id], record if self._held.update else None
         self._config.hook.pytest_hil_record(config=self._config, record=record)
+
+    def compared(self, case: Case) -> Compared | str:
+        """What changed since the baseline, of a case that is measured; or why there is nothing to compare with."""
+        found = self._compared.get(case.id)
+        if self._held is None or found is None:
+            return self._held.why_not if self._held else "no baseline"
+        if not found.known:
+            return f"{found.title} has nothing of {found.subject}; --hil-update-baseline writes it"
+        return found
+
+    def news(self, case: Case) -> tuple[Compared | None, Mapping[str, Any] | None]:
+        """What was measured since this was asked last: what changed, and the record if baselines are written anew."""
+        return self._news.pop(case.id, (None, None))
 
     @contextmanager
     def lent(self, case: Case) -> Iterator[Dut]:
@@ -266,6 +286,8 @@ class Session:
             found |= _of_profile(profile)
         if isinstance(profile, ClusterProfile):
             found |= _of_cluster(profile)
+        if (compared := self._compared.get(case.id)) is not None:
+            found |= properties(compared)
         return found
 
     def _bench(self, deployment: Deployment) -> dict[str, str | int | float]:

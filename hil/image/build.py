@@ -189,6 +189,8 @@ def compile_commands(
 
 
 def _build_for(board: Board, toolchain: str, network: Wire | None, nodes: int) -> _Build:
+    if not (FIRMWARE / "main.c").is_file():
+        raise UsageError(f"HIL_FIRMWARE: no firmware in {FIRMWARE}: main.c is missing", hint="unset HIL_FIRMWARE")
     if toolchain not in (*TOOLCHAINS, *SANITIZERS):
         raise UsageError(f"no toolchain is called {toolchain!r}; known: {', '.join((*TOOLCHAINS, *SANITIZERS))}")
     if toolchain not in board.build:

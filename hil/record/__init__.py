@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hil.record import queries
+    from hil.record.baseline import Baseline, Compared, FileBaseline, HistoryBaseline, RunBaseline, held_against
     from hil.record.cause import cause_of
     from hil.record.cluster import ClusterProfile, cluster_plan_record, cluster_record, judged_cluster
+    from hil.record.compare import Change, Reference, change_record, worst_first
     from hil.record.exchange import exported, imported
     from hil.record.health import Guard, Health, health_of
     from hil.record.history import History, Result, Usage, Writer, history_file
     from hil.record.measurement import MEASURES, Found, Measure, Measurement, Subject, found_in
     from hil.record.origin import Origin, here
+    from hil.record.policy import Effect, Policies, Policy
     from hil.record.profile import (
         Profile,
         judged,
@@ -26,17 +29,21 @@ if TYPE_CHECKING:
         refusal_record,
         variant_record,
     )
+    from hil.record.steps import Step, first_bad
     from hil.record.uses import Uses
     from hil.record.verdict import NO_LIMITS, Limits, as_planned
 
 _ROOMS = {
+    "baseline": ("Baseline", "Compared", "FileBaseline", "HistoryBaseline", "RunBaseline", "held_against"),
     "cause": ("cause_of",),
     "cluster": ("ClusterProfile", "cluster_plan_record", "cluster_record", "judged_cluster"),
+    "compare": ("Change", "Reference", "change_record", "worst_first"),
     "exchange": ("exported", "imported"),
     "health": ("Guard", "Health", "health_of"),
     "history": ("History", "Result", "Usage", "Writer", "history_file"),
     "measurement": ("MEASURES", "Found", "Measure", "Measurement", "Subject", "found_in"),
     "origin": ("Origin", "here"),
+    "policy": ("Effect", "Policies", "Policy"),
     "profile": (
         "Profile",
         "judged",
@@ -46,6 +53,7 @@ _ROOMS = {
         "refusal_record",
         "variant_record",
     ),
+    "steps": ("Step", "first_bad"),
     "uses": ("Uses",),
     "verdict": ("NO_LIMITS", "Limits", "as_planned"),
 }
@@ -55,28 +63,42 @@ _HOME = {name: module for module, names in _ROOMS.items() for name in names}
 __all__ = [
     "MEASURES",
     "NO_LIMITS",
+    "Baseline",
+    "Change",
     "ClusterProfile",
+    "Compared",
+    "Effect",
+    "FileBaseline",
     "Found",
     "Guard",
     "Health",
     "History",
+    "HistoryBaseline",
     "Limits",
     "Measure",
     "Measurement",
     "Origin",
+    "Policies",
+    "Policy",
     "Profile",
+    "Reference",
     "Result",
+    "RunBaseline",
+    "Step",
     "Subject",
     "Usage",
     "Uses",
     "Writer",
     "as_planned",
     "cause_of",
+    "change_record",
     "cluster_plan_record",
     "cluster_record",
     "exported",
+    "first_bad",
     "found_in",
     "health_of",
+    "held_against",
     "here",
     "history_file",
     "imported",
@@ -88,6 +110,7 @@ __all__ = [
     "queries",
     "refusal_record",
     "variant_record",
+    "worst_first",
 ]
 
 

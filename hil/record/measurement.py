@@ -102,6 +102,8 @@ class Found:
     firmware: str
     passed: bool
     measurements: tuple[Measurement, ...]
+    inputs: int = 0
+    """Input sets that it ran; 0: not known. What a kernel takes hangs on its data."""
 
     def get(self, name: str) -> Measurement | None:
         """The measurement of that name, if it was made."""
@@ -136,7 +138,8 @@ def _found(record: Mapping[str, Any]) -> Found:
         toolchain=_text(firmware["toolchain"]),
     )
     sha256 = _text(record["model"]["sha256"])
-    return Found(subject, sha256, " ".join(map(_text, builds)), record["verdict"] == "pass", _measurements(record))
+    build, passed = " ".join(map(_text, builds)), record["verdict"] == "pass"
+    return Found(subject, sha256, build, passed, _measurements(record), _whole(record["outputs"]["inputs"]))
 
 
 def _measurements(record: Mapping[str, Any]) -> tuple[Measurement, ...]:

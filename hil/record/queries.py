@@ -49,6 +49,7 @@ class Point:
     measurement: Measurement
     place: str
     passed: bool
+    model_sha256: str = ""
 
 
 _RUN = ", ".join(f"run.{field.name}" for field in fields(Origin)) + ", run.ended, run.verdict"
@@ -118,10 +119,25 @@ def profiles(history: History, run: str) -> tuple[Profiled, ...]:
 
 def _profiled(history: History, row: Any) -> Profiled:
     made = history.rows("SELECT name, value, exact, samples FROM measurement WHERE profile = ?", [row["id"]])
+    record = json.loads(row["record"])
     found = Found(
-        _subject(row), row["model_sha256"], row["firmware"], bool(row["passed"]), tuple(map(_measurement, made))
+        _subject(row),
+        row["model_sha256"],
+        row["firmware"],
+        bool(row["passed"]),
+        tuple(map(_measurement, made)),
+        record["outputs"]["inputs"],
     )
-    return Profiled(row["id"], row["run"], row["at"], row["place"], found, json.loads(row["record"]))
+    return Profiled(row["id"], row["run"], row["at"], row["place"], found, record)
+
+
+def inputs_of(history: History, point: Point) -> int:
+    """How many input sets a point's profile ran."""
+    rows = history.rows(
+        "SELECT json_extract(record, '$.outputs.inputs') AS inputs FROM profile WHERE run = ? AND at = ?",
+        [point.run, point.at],
+    )
+    return int(rows[0]["inputs"]) if rows else 0
 
 
 def _measurement(row: Any) -> Measurement:
@@ -161,7 +177,8 @@ def series(
     if good:
         where += ["profile.passed", "run.verdict = 'pass'"]
     rows = history.rows(
-        "SELECT measurement.*, profile.run, profile.place, profile.passed, run.revision, run.branch FROM measurement"  # noqa: S608
+        "SELECT measurement.*, profile.run, profile.place, profile.passed, profile.model_sha256,"  # noqa: S608
+        " run.revision, run.branch FROM measurement"
         " JOIN subject ON subject.id = measurement.subject"
         " JOIN profile ON profile.id = measurement.profile JOIN run ON run.id = profile.run"
         f" WHERE {' AND '.join(where)} ORDER BY measurement.at DESC, measurement.profile DESC LIMIT ?",
@@ -169,7 +186,14 @@ def series(
     )
     points = [
         Point(
-            row["run"], row["at"], row["revision"], row["branch"], _measurement(row), row["place"], bool(row["passed"])
+            row["run"],
+            row["at"],
+            row["revision"],
+            row["branch"],
+            _measurement(row),
+            row["place"],
+            bool(row["passed"]),
+            row["model_sha256"],
         )
         for row in rows
     ]

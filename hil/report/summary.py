@@ -8,10 +8,15 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from hil import board as boards
 from hil.nodes import board_kinds
-from hil.report.terminal import duration, size, table
+from hil.report.changes import change_table
+from hil.report.terminal import duration, plain, size, table
+
+WIDE = 110
+"""Columns from which on tables have more of them."""
 
 
 def summary_lines(rows: Sequence[Mapping[str, Any]], width: int, *, operators: bool = False) -> list[str]:
@@ -19,7 +24,7 @@ def summary_lines(rows: Sequence[Mapping[str, Any]], width: int, *, operators: b
 
     With `operators`, the speed-up of every operator stands below that of every model.
     """
-    wide = width >= 110
+    wide = width >= WIDE
     columns = ["model", "on", "tests", "differ", "latency", "peak RAM"] + (
         ["cycles", "predicted", "flash"] if wide else []
     )
@@ -34,6 +39,7 @@ def summary_lines(rows: Sequence[Mapping[str, Any]], width: int, *, operators: b
         columns = ["model", "on", "latency", "error", "compute", "wait", "wire", "received"][: 8 if wide else 7]
         clusters = [row[: len(columns)] for row in clusters]
         lines += ["", *_lines(table(None, columns, clusters, right=columns[2:]), width)]
+    lines += _changes(rows, width, every=operators)
     if operators and (each := _operator_gains(rows)):
         columns = ["model", "on", "operator", "speed-up", "bound"]
         lines += ["", *_lines(table(None, columns, each, right=["speed-up", "bound"]), width)]
@@ -49,6 +55,40 @@ def summary_lines(rows: Sequence[Mapping[str, Any]], width: int, *, operators: b
     if timed:
         lines.append(f"{', '.join(timed)}: the same engine as a process of this machine, timed by its clock")
     return lines
+
+
+def _changes(rows: Sequence[Mapping[str, Any]], width: int, *, every: bool) -> list[str]:
+    """What changed since the baseline, worst first, and what cannot be compared with it."""
+    held = [row for row in rows if "changes" in row]
+    if not held:
+        return []
+    known = [row for row in held if row["changes"]["known"]]
+    found = [
+        (str(row["hil.model"]), _on(row), change)
+        for row in known
+        for change in row["changes"]["changes"]
+        if change["kind"] != "same"
+    ]
+    title = held[0]["changes"]["baseline"]
+    lines = [""]
+    below: list[str] = []
+    if found:
+        drawn = change_table(found, wide=width >= WIDE, every=every)
+        lines += [*_text(f"since {title}:", width), *_lines(drawn.table, width)]
+        below += drawn.notes
+    elif known:
+        count = sum(len(row["changes"]["changes"]) for row in known)
+        below.append(f"since {title}: all {count} measurements are the same")
+    for row in sorted(known, key=_worst_first):
+        below += [f"{' on '.join(_who(row))}: {note}" for note in row["changes"]["notes"]]
+    if new := [" on ".join(_who(row)) for row in held if not row["changes"]["known"]]:
+        some = ", ".join(new[:3]) + (f" and {len(new) - 3} more" if len(new) > 3 else "")
+        below.append(f"not in {title}: {some}")
+    return lines + [line for text in below for line in _text(text, width)]
+
+
+def _text(text: str, width: int) -> list[str]:
+    return _lines(Text(plain(text), overflow="fold"), width)
 
 
 def _shares_a_clock(name: str) -> bool:
@@ -83,7 +123,7 @@ def _clusters(rows: Sequence[Mapping[str, Any]]) -> list[list[str]]:
     ]
 
 
-def _lines(drawn: Table, width: int) -> list[str]:
+def _lines(drawn: Table | Text, width: int) -> list[str]:
     console = Console(file=StringIO(), width=width, color_system=None)
     console.print(drawn)
     text = console.file.getvalue() if isinstance(console.file, StringIO) else ""

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import shutil
 import struct
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +18,7 @@ from hil.errors import DoesNotFit, UsageError
 from hil.image.boot2 import crc32_mpeg2
 from hil.image.build import TOOLCHAINS, Image, build, compile_commands
 from hil.image.elf import Elf
+from hil.paths import ZOO
 from hil.plan.kernels import Transfer
 from hil.plan.program import Receive, encode
 from hil.plan.records import Arena
@@ -152,3 +156,14 @@ def test_a_wire_that_the_board_has_no_port_for_is_a_usage_error(rp2040: Board) -
     for nodes in (0, 17):
         with pytest.raises(UsageError, match=f"firmware for {nodes} nodes; there can be 1 to 16"):
             build(rp2040, program(), network=wire("uart-3M"), nodes=nodes)
+
+
+def test_a_firmware_tree_of_ones_own_is_used_or_named(tmp_path: Path) -> None:
+    """`HIL_FIRMWARE` is read when hil starts; a folder without firmware is refused before a compiler is."""
+    model = ZOO / "op_tiny" / "op_tiny.tflite"
+    command = [sys.executable, "-m", "hil", "plan", str(model), "--board", "rp2040"]
+    own = os.environ | {"HIL_FIRMWARE": str(tmp_path), "COLUMNS": "400"}
+    done = subprocess.run(command, env=own, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 2
+    said = " ".join(done.stderr.split())
+    assert f"HIL_FIRMWARE: no firmware in {tmp_path}: main.c is missing next: unset HIL_FIRMWARE" in said

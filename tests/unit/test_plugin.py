@@ -82,7 +82,8 @@ def test_options_are_in_a_group_of_their_own(pytester: pytest.Pytester) -> None:
     assert found == {"--board", "--hil-model", "--hil-zoo", "--hil-no-zoo", "--hil-inputs", "--hil-seed",
                      "--hil-cores", "--hil-nodes", "--hil-link", "--hil-objective", "--hil-fault-runs", "--hil-warmup",
                      "--hil-repeats", "--hil-toolchain", "--hil-bench", "--hil-require-hardware",
-                     "--hil-flash", "--hil-load", "--hil-console", "--hil-history", "--hil-no-history"}  # fmt: skip
+                     "--hil-flash", "--hil-load", "--hil-console", "--hil-history", "--hil-no-history",
+                     "--hil-baseline", "--hil-update-baseline"}  # fmt: skip
 
 
 def test_markers_are_known(pytester: pytest.Pytester) -> None:
@@ -340,7 +341,7 @@ def test_the_suite_passes_on_a_fake_board(pytester: pytest.Pytester) -> None:
     pytester.makeconftest(FAKES)
     result = pytester.runpytest("--pyargs", "hil.suite", *ON, "-k", "not bad_input and not thousand", "-ra",
                                  "--hil-fault-runs=1")  # fmt: skip
-    result.assert_outcomes(passed=5, skipped=8)
+    result.assert_outcomes(passed=5, skipped=10)
     assert "no latency limit is recorded for this model on rp2040" in text(result)
 
 

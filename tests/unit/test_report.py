@@ -227,3 +227,64 @@ def test_a_board_that_is_timed_is_not_called_counted() -> None:
     both = "\n".join(summary_lines([FULL, native], 100))
     assert counted in both
     assert timed in both
+
+
+# -- what changed ------------------------------------------------------------------------------------------------------
+
+
+def changed(name: str, kind: str, before: float | None, after: float, **more: Any) -> dict[str, Any]:
+    ratio = after / before if before else None
+    return {"name": name, "unit": "bytes", "kind": kind, "before": before, "after": after, "ratio": ratio,
+            "why": "counted", "since": None} | more  # fmt: skip
+
+
+def since(*changes: dict[str, Any], known: bool = True, notes: tuple[str, ...] = ()) -> dict[str, Any]:
+    return {"changes": {"baseline": "baselines", "known": known, "notes": list(notes), "changes": list(changes)}}
+
+
+def test_changes_are_worst_first_and_name_what_was_and_is() -> None:
+    rows = [
+        FULL | {"hil.model": "a"} | since(changed("ram_peak", "worse", 100, 102), changed("flash", "same", 5, 5)),
+        FULL | {"hil.model": "b"} | since(changed("flash", "better", 100, 50), changed("stack", "worse", 100, 150)),
+        FULL | {"hil.model": "c"} | since(changed("arena", "new", None, 7), notes=("the model changed",)),
+    ]
+    lines = summary_lines(rows, 80)
+    table = lines[lines.index("since baselines:") + 3 :]
+    assert [line.split() for line in table[:4]] == [
+        ["b", "rp2040", "stack,", "B", "100", "150", "+50", "%", "worse"],
+        ["a", "rp2040", "ram_peak,", "B", "100", "102", "+2", "%", "worse"],
+        ["c", "rp2040", "arena,", "B", "-", "7", "new"],
+        ["b", "rp2040", "flash,", "B", "100", "50", "-50", "%", "better"],
+    ]
+    assert "c on rp2040: the model changed" in table
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("name", HOSTILE)
+def test_changes_keep_within_the_width_and_are_inert(name: str, width: int) -> None:
+    run = "run 20260101-000000-abcdef01 at 0123456789ab"
+    row = FULL | {"hil.model": name} | since(changed("ram_predicted", "worse", 1e9, 2e9, since=run), notes=(name,))
+    lines = summary_lines([row], width)
+    assert max(map(cell_len, lines)) <= width
+    assert not any("\x1b" in line or "\x9b" in line for line in lines)
+    assert "20260101-000000-abcdef01" in words(lines)
+
+
+def test_many_improvements_are_cut_and_no_regression_is() -> None:
+    worse = [changed("flash", "worse", 100, 101 + k) for k in range(30)]
+    better = [changed("stack", "better", 100, 99 - k) for k in range(30)]
+    row = FULL | since(*worse, *better)
+    lines = summary_lines([row], 80)
+    assert (sum("worse" in line for line in lines), sum("better" in line for line in lines)) == (30, 20)
+    assert "and 10 more that are no regressions" in lines
+    lines = summary_lines([row], 80, operators=True)
+    assert sum("better" in line for line in lines) == 30
+
+
+def test_what_did_not_change_is_one_line_and_so_is_what_is_not_known() -> None:
+    same = FULL | since(changed("flash", "same", 5, 5))
+    assert "since baselines: all 1 measurements are the same" in summary_lines([same], 80)
+    new = [FULL | {"hil.model": f"m{k}"} | since(changed("flash", "new", None, 5), known=False) for k in range(5)]
+    lines = summary_lines(new, 80)
+    assert "not in baselines: m0 on rp2040, m1 on rp2040, m2 on rp2040 and 2 more" in lines
+    assert not any("since" in line for line in lines)
