@@ -5,7 +5,8 @@
      "board": "rp2040",
      "subjects": [
       {
-       "model": "kws", "cores": 1, "nodes": 1, "source": "virtual", "link": "", "objective": "", "toolchain": "zig",
+       "model": "kws", "cores": 1, "nodes": 1, "source": "virtual", "link": "", "objective": "",
+       "toolchain": "zig", "variant": "",
        "model_sha256": "...", "inputs": 4,
        "measurements": {
         "arena": {"value": 5120, "exact": true},
@@ -31,7 +32,7 @@ from hil.record.measurement import MEASURES, SOURCES, Measurement, Subject
 SCHEMA = "hil.baseline/1"
 _LONGEST = 1 << 24
 _MOST_SAMPLES = 10_000
-_WORDS = ("model", "source", "link", "objective", "toolchain")
+_WORDS = ("model", "source", "link", "objective", "toolchain", "variant")
 _COUNTS = ("cores", "nodes")
 _HINT = "pytest --board=NAME --hil-update-baseline writes such files"
 

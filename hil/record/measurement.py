@@ -68,12 +68,14 @@ class Subject:
     link: str = ""
     objective: str = ""
     toolchain: str = "zig"
+    variant: str = ""
+    """What else is not as usual: "ram" for an image in RAM, "rtt" for a console there, or both."""
 
     def __str__(self) -> str:
         words = [f"{self.model} on {self.board}"]
         words += [f"{self.cores} cores"] * (self.cores != 1) + [f"{self.nodes} nodes"] * (self.nodes != 1)
         words += [word for word in (self.link, self.objective) if word]
-        words += [self.toolchain] * (self.toolchain != "zig")
+        words += [self.toolchain] * (self.toolchain != "zig") + [self.variant] * bool(self.variant)
         return ", ".join([*words, self.source])
 
 
@@ -136,6 +138,7 @@ def _found(record: Mapping[str, Any]) -> Found:
         link=_text(record.get("link", "")),
         objective=_text(record.get("objective", "")),
         toolchain=_text(firmware["toolchain"]),
+        variant=" ".join(_text(record[name]) for name in ("load", "console") if name in record),
     )
     sha256 = _text(record["model"]["sha256"])
     build, passed = " ".join(map(_text, builds)), record["verdict"] == "pass"

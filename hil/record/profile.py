@@ -53,6 +53,7 @@ def profile_record(profile: Profile) -> dict[str, Any]:
         "bench": profile.source,
         "flashed": profile.flashed,
         **variant_record(deployment),
+        **_objective(deployment.planned),
         "firmware": {"engine": "hil", "build": deployment.image.build_id, "toolchain": deployment.planned.toolchain},
         "cores": deployment.plan.cores,
         "nodes": 1,
@@ -130,6 +131,11 @@ def variant_record(deployment: Deployment) -> dict[str, str]:
     image = deployment.image
     load, console = {"load": "ram"} if image.in_ram else {}, {"console": "rtt"} if image.rtt is not None else {}
     return {**load, **console}
+
+
+def _objective(planned: Planned) -> dict[str, str]:
+    """What the plan was searched for, if it was searched: such a plan is not comparable with the plain one."""
+    return {"objective": planned.searched.objective} if planned.searched else {}
 
 
 def image_record(code: int, program: int, whole: int, *, in_ram: bool) -> dict[str, Any]:

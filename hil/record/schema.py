@@ -35,7 +35,8 @@ CREATE TABLE subject (
     link      TEXT NOT NULL,
     objective TEXT NOT NULL,
     toolchain TEXT NOT NULL,
-    UNIQUE (model, board, cores, nodes, source, link, objective, toolchain)
+    variant   TEXT NOT NULL,          -- 'ram', 'rtt', 'ram rtt', or ''
+    UNIQUE (model, board, cores, nodes, source, link, objective, toolchain, variant)
 );
 
 CREATE TABLE profile (

@@ -137,7 +137,7 @@ def test_what_is_written_is_read(tmp_path_factory: pytest.TempPathFactory, rows:
 GOOD: dict[str, Any] = {
     "schema": "hil.baseline/1", "board": "rp2040",
     "subjects": [{"model": "kws", "cores": 1, "nodes": 1, "source": "virtual", "link": "", "objective": "",
-                  "toolchain": "zig", "model_sha256": "a" * 64, "inputs": 4,
+                  "toolchain": "zig", "variant": "", "model_sha256": "a" * 64, "inputs": 4,
                   "measurements": {"latency": {"value": 7.5, "exact": False, "samples": [7, 8]}}}],
 }  # fmt: skip
 

@@ -240,6 +240,19 @@ def test_questions_are_answered_by_indices(what: str, history: History) -> None:
         assert what != "series" or not any("TEMP B-TREE" in step for step in plan), plan
 
 
+@pytest.mark.parametrize(
+    "more", [{"load": "ram"}, {"console": "rtt"}, {"load": "ram", "console": "rtt"}, {"objective": "ram"}]
+)
+def test_what_was_built_otherwise_is_another_subject(more: dict[str, str], history: History) -> None:
+    """An image in RAM takes no flash, and a plan with line buffers less RAM: neither is a baseline of the other."""
+    with history.run(origin()) as run:
+        usual, other = run.profiled(profile()), run.profiled(profile(**more))
+    assert usual.subject != other.subject
+    assert len(queries.subjects(history)) == 2
+    assert len(queries.series(history, other.subject, "flash")) == 1
+    assert " ".join(more.values()) in str(other.subject).replace(",", "")
+
+
 # -- many at once, and killed ------------------------------------------------------------------------------------------
 
 
