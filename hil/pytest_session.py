@@ -90,7 +90,7 @@ class Session:
         api.prove(self.deployment(case).planned, values[0], result, say=self._say)
         with self.lent(case) as dut:
             made = api.profile_on(dut, values, result, self._request(case), say=self._say)
-        self._keep(case, profile_record(made))
+        self._keep(profile_record(made))
         return made
 
     def cluster_profile(self, case: Case) -> ClusterProfile:
@@ -102,12 +102,12 @@ class Session:
         api.prove_cluster(self.cluster_deployment(case).planned, values[0], result, say=self._say)
         with self.cluster(case) as running:
             made = api.profile_on_cluster(running, values, result, self._request(case), say=self._say)
-        self._keep(case, cluster_record(made))
+        self._keep(cluster_record(made))
         return made
 
-    def _keep(self, case: Case, record: Mapping[str, Any]) -> None:
+    def _keep(self, record: Mapping[str, Any]) -> None:
         if self._kept is not None:
-            self._kept.profiled(record, self._places.get(case.id, ""))
+            self._kept.profiled(record, self._uses.place, self._uses.identity)
         self._config.hook.pytest_hil_record(config=self._config, record=record)
 
     @contextmanager

@@ -41,7 +41,10 @@ def run_record(history: History, run: Run) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "run": asdict(run.origin) | {"ended": run.ended, "verdict": run.verdict},
-        "profiles": [{"at": p.at, "place": p.place, "record": p.record} for p in profiles(history, run.id)],
+        "profiles": [
+            {"at": p.at, "place": p.place, "identity": p.identity, "record": p.record}
+            for p in profiles(history, run.id)
+        ],
         "tests": [asdict(test) for test in tests(history, run.id)],
         "usages": [asdict(usage) for usage in usages_of(history, run.id)],
     }
@@ -89,13 +92,23 @@ class _explained:  # noqa: N801 - a context manager, used as a function
 
 
 @dataclass(frozen=True)
+class _Profile:
+    """A profile of a line."""
+
+    at: float
+    place: str
+    identity: str
+    record: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class _Line:
     """A parsed line: nothing in it is of the wrong type any more."""
 
     origin: Origin
     ended: float | None
     verdict: Verdict | None
-    profiles: tuple[tuple[Mapping[str, Any], str, float], ...]
+    profiles: tuple[_Profile, ...]
     results: tuple[Result, ...]
     usages: tuple[Usage, ...]
 
@@ -123,10 +136,7 @@ def _parsed(line: Any, name: str, at: float) -> _Line:
         _made(Origin, line["run"]),
         ended,
         verdict,
-        tuple(
-            (p["record"], _typed("place", "str", p["place"]), _typed("at", "float", p["at"]))
-            for p in _list(line["profiles"])
-        ),
+        tuple(map(_profile_of, _list(line["profiles"]))),
         tuple(_made(Result, row) for row in _list(line["tests"])),
         tuple(_made(Usage, row) for row in _list(line["usages"])),
     )
@@ -137,9 +147,18 @@ def _parsed(line: Any, name: str, at: float) -> _Line:
         one_of(Cause, result.cause)
     for usage in found.usages:
         one_of(UsageOutcome, usage.outcome)
-    for record, _, _ in found.profiles:
-        found_in(record)
+    for profile in found.profiles:
+        found_in(profile.record)
     return found
+
+
+def _profile_of(row: Any) -> _Profile:
+    return _Profile(
+        _typed("at", "float", row["at"]),
+        _typed("place", "str", row["place"]),
+        _typed("identity", "str", row["identity"]),
+        row["record"],
+    )
 
 
 def _profile(record: Mapping[str, Any], name: str, at: float) -> _Line:
@@ -159,7 +178,7 @@ def _profile(record: Mapping[str, Any], name: str, at: float) -> _Line:
         dirty=False,
         bench=f"{found.subject.source} bench",
     )
-    return _Line(origin, at, "pass" if found.passed else "fail", ((record, "", at),), (), ())
+    return _Line(origin, at, "pass" if found.passed else "fail", (_Profile(at, "", "", record),), (), ())
 
 
 def _take(history: History, line: _Line) -> bool:
@@ -171,8 +190,8 @@ def _take(history: History, line: _Line) -> bool:
                 return False
             history.forget([there.id])
         writer = history.begin(line.origin)
-        for record, place, at in line.profiles:
-            writer.profiled(record, place=place, at=at)
+        for one in line.profiles:
+            writer.profiled(one.record, place=one.place, identity=one.identity, at=one.at)
         for result in line.results:
             writer.tested(result)
         for usage in line.usages:

@@ -36,6 +36,7 @@ class Profiled:
     place: str
     found: Found
     record: dict[str, Any]
+    identity: str = ""
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ class Point:
     measurement: Measurement
     place: str
     passed: bool
+    identity: str = ""
 
 
 _RUN = ", ".join(f"run.{field.name}" for field in fields(Origin)) + ", run.ended, run.verdict"
@@ -121,7 +123,7 @@ def _profiled(history: History, row: Any) -> Profiled:
     found = Found(
         _subject(row), row["model_sha256"], row["firmware"], bool(row["passed"]), tuple(map(_measurement, made))
     )
-    return Profiled(row["id"], row["run"], row["at"], row["place"], found, json.loads(row["record"]))
+    return Profiled(row["id"], row["run"], row["at"], row["place"], found, json.loads(row["record"]), row["identity"])
 
 
 def _measurement(row: Any) -> Measurement:
@@ -161,15 +163,22 @@ def series(
     if good:
         where += ["profile.passed", "run.verdict = 'pass'"]
     rows = history.rows(
-        "SELECT measurement.*, profile.run, profile.place, profile.passed, run.revision, run.branch FROM measurement"  # noqa: S608
-        " JOIN subject ON subject.id = measurement.subject"
+        "SELECT measurement.*, profile.run, profile.place, profile.identity, profile.passed,"  # noqa: S608
+        " run.revision, run.branch FROM measurement JOIN subject ON subject.id = measurement.subject"
         " JOIN profile ON profile.id = measurement.profile JOIN run ON run.id = profile.run"
         f" WHERE {' AND '.join(where)} ORDER BY measurement.at DESC, measurement.profile DESC LIMIT ?",
         [*values, most],
     )
     points = [
         Point(
-            row["run"], row["at"], row["revision"], row["branch"], _measurement(row), row["place"], bool(row["passed"])
+            row["run"],
+            row["at"],
+            row["revision"],
+            row["branch"],
+            _measurement(row),
+            row["place"],
+            bool(row["passed"]),
+            row["identity"],
         )
         for row in rows
     ]
