@@ -12,6 +12,7 @@ import math
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from hashlib import sha256
 from typing import IO, Any, NoReturn
@@ -73,22 +74,17 @@ def imported(history: History, lines: IO[bytes], name: str, *, at: float | None 
     return new, known
 
 
-class _explained:  # noqa: N801 - a context manager, used as a function
-    """What is wrong with a line, as `MalformedRecord`: all that parsing can raise."""
-
-    def __init__(self, where: str) -> None:
-        self._where = where
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        if isinstance(error, MalformedRecord | ValueError | LookupError | TypeError | ArithmeticError | RecursionError):
-            why = error.message if isinstance(error, MalformedRecord) else f"{type(error).__name__}: {error}"
-            raise MalformedRecord(
-                f"{self._where} is neither a {SCHEMA} nor a {PROFILE}: {why:.500}",
-                hint="hil record export and hil profile --json make such files",
-            ) from error
+@contextmanager
+def _explained(where: str) -> Iterator[None]:
+    """What is wrong with a line, as `MalformedRecord`: all that parsing one can raise."""
+    try:
+        yield
+    except (MalformedRecord, ValueError, LookupError, TypeError, ArithmeticError, RecursionError) as error:
+        why = error.message if isinstance(error, MalformedRecord) else f"{type(error).__name__}: {error}"
+        raise MalformedRecord(
+            f"{where} is neither a {SCHEMA} nor a {PROFILE}: {why:.500}",
+            hint="hil record export and hil profile --json make such files",
+        ) from error
 
 
 @dataclass(frozen=True)
