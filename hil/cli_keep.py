@@ -57,7 +57,7 @@ class Kept(Unkept):
 
     def measured(self, record: Mapping[str, Any]) -> None:
         """What it found: kept as a profile, and as a test that says no where the verdict is bad."""
-        self._noting(lambda: self._writer.profiled(record, place=self.uses.place))
+        self._noting(lambda: self._writer.profiled(record, place=self.uses.place, identity=self.uses.identity))
         passed = record["verdict"] == "pass"
         self._tested(record["model"]["name"], None if passed else ("assertion", "; ".join(record["reasons"])))
         if passed and self.trouble is None:

@@ -53,9 +53,9 @@ def add_command(commands: Any) -> None:
     listing = add("list", _list, "the newest runs, newest first")
     listing.add_argument("--most", type=count(1), default=_LIST, metavar="N", help=f"so many (default: {_LIST})")
     listing.add_argument("--branch", metavar="NAME", help="of this git branch alone")
-    add("show", _show, "one run: where it was, what it measured, what failed and whose fault that was").add_argument(
-        "name", metavar="RUN", nargs="?", default="last", help="default: last"
-    )
+    show = add("show", _show, "one run: where it was, what it measured, what failed and whose fault that was")
+    show.add_argument("name", metavar="RUN", nargs="?", default="last", help="default: last")
+    show.add_argument("--logs", action="store_true", help="also the log of each failure: traceback, board, output")
     boards = add("boards", _boards, f"the health of each board of a lab, from its last {LAST} uses; worst first")
     boards.add_argument("--bench", default="auto", metavar="PATH", help="the lab file (default: this machine's)")
     out = add("export", _export, "write runs as JSON Lines, for another history", json=False)
@@ -154,6 +154,8 @@ def _show(args: argparse.Namespace, _say: Say) -> Outcome:
         views.append(Text(f"{len(tests)} tests: {len(failed)} failed, {skipped} skipped"))
     if failed:
         views.append(table(None, ["failed", "cause", "message"], failed))
+    if args.logs:
+        views += [facts(test.name, [("", test.log or "-")]) for test in tests if test.outcome == "failed"]
     if used:
         views.append(table(None, ["board", "was used", "what"], used))
     return Outcome(record, views)

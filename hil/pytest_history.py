@@ -59,9 +59,9 @@ class Kept:
         """The run's id."""
         return self.writer.id
 
-    def profiled(self, record: Mapping[str, Any], place: str) -> None:
+    def profiled(self, record: Mapping[str, Any], place: str, identity: str) -> None:
         """Keep a record. Raises `StateFailed`: the test that measured it fails."""
-        self.writer.profiled(record, place=place)
+        self.writer.profiled(record, place=place, identity=identity)
 
     def used(self, usage: Usage) -> None:
         """Keep how a board behaved; it may be set aside for that."""

@@ -115,7 +115,7 @@ class Session:
 
     def _keep(self, case: Case, record: Mapping[str, Any]) -> None:
         if self._kept is not None:
-            self._kept.profiled(record, self._places.get(case.id, ""))
+            self._kept.profiled(record, self._uses.place, self._uses.identity)
         if self._held is not None:
             self._compared[case.id] = self._held.against(record)
             self._news[case.id] = self._compared[case.id], record if self._held.update else None

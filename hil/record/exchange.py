@@ -12,6 +12,7 @@ import math
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from hashlib import sha256
 from typing import IO, Any, NoReturn
@@ -41,7 +42,10 @@ def run_record(history: History, run: Run) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "run": asdict(run.origin) | {"ended": run.ended, "verdict": run.verdict},
-        "profiles": [{"at": p.at, "place": p.place, "record": p.record} for p in profiles(history, run.id)],
+        "profiles": [
+            {"at": p.at, "place": p.place, "identity": p.identity, "record": p.record}
+            for p in profiles(history, run.id)
+        ],
         "tests": [asdict(test) for test in tests(history, run.id)],
         "usages": [asdict(usage) for usage in usages_of(history, run.id)],
     }
@@ -70,22 +74,27 @@ def imported(history: History, lines: IO[bytes], name: str, *, at: float | None 
     return new, known
 
 
-class _explained:  # noqa: N801 - a context manager, used as a function
-    """What is wrong with a line, as `MalformedRecord`: all that parsing can raise."""
+@contextmanager
+def _explained(where: str) -> Iterator[None]:
+    """What is wrong with a line, as `MalformedRecord`: all that parsing one can raise."""
+    try:
+        yield
+    except (MalformedRecord, ValueError, LookupError, TypeError, ArithmeticError, RecursionError) as error:
+        why = error.message if isinstance(error, MalformedRecord) else f"{type(error).__name__}: {error}"
+        raise MalformedRecord(
+            f"{where} is neither a {SCHEMA} nor a {PROFILE}: {why:.500}",
+            hint="hil record export and hil profile --json make such files",
+        ) from error
 
-    def __init__(self, where: str) -> None:
-        self._where = where
 
-    def __enter__(self) -> None:
-        pass
+@dataclass(frozen=True)
+class _Profile:
+    """A profile of a line."""
 
-    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        if isinstance(error, MalformedRecord | ValueError | LookupError | TypeError | ArithmeticError | RecursionError):
-            why = error.message if isinstance(error, MalformedRecord) else f"{type(error).__name__}: {error}"
-            raise MalformedRecord(
-                f"{self._where} is neither a {SCHEMA} nor a {PROFILE}: {why:.500}",
-                hint="hil record export and hil profile --json make such files",
-            ) from error
+    at: float
+    place: str
+    identity: str
+    record: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -95,7 +104,7 @@ class _Line:
     origin: Origin
     ended: float | None
     verdict: Verdict | None
-    profiles: tuple[tuple[Mapping[str, Any], str, float], ...]
+    profiles: tuple[_Profile, ...]
     results: tuple[Result, ...]
     usages: tuple[Usage, ...]
 
@@ -123,10 +132,7 @@ def _parsed(line: Any, name: str, at: float) -> _Line:
         _made(Origin, line["run"]),
         ended,
         verdict,
-        tuple(
-            (p["record"], _typed("place", "str", p["place"]), _typed("at", "float", p["at"]))
-            for p in _list(line["profiles"])
-        ),
+        tuple(map(_profile_of, _list(line["profiles"]))),
         tuple(_made(Result, row) for row in _list(line["tests"])),
         tuple(_made(Usage, row) for row in _list(line["usages"])),
     )
@@ -137,9 +143,18 @@ def _parsed(line: Any, name: str, at: float) -> _Line:
         one_of(Cause, result.cause)
     for usage in found.usages:
         one_of(UsageOutcome, usage.outcome)
-    for record, _, _ in found.profiles:
-        found_in(record)
+    for profile in found.profiles:
+        found_in(profile.record)
     return found
+
+
+def _profile_of(row: Any) -> _Profile:
+    return _Profile(
+        _typed("at", "float", row["at"]),
+        _typed("place", "str", row["place"]),
+        _typed("identity", "str", row["identity"]),
+        row["record"],
+    )
 
 
 def _profile(record: Mapping[str, Any], name: str, at: float) -> _Line:
@@ -159,7 +174,7 @@ def _profile(record: Mapping[str, Any], name: str, at: float) -> _Line:
         dirty=False,
         bench=f"{found.subject.source} bench",
     )
-    return _Line(origin, at, "pass" if found.passed else "fail", ((record, "", at),), (), ())
+    return _Line(origin, at, "pass" if found.passed else "fail", (_Profile(at, "", "", record),), (), ())
 
 
 def _take(history: History, line: _Line) -> bool:
@@ -171,8 +186,8 @@ def _take(history: History, line: _Line) -> bool:
                 return False
             history.forget([there.id])
         writer = history.begin(line.origin)
-        for record, place, at in line.profiles:
-            writer.profiled(record, place=place, at=at)
+        for one in line.profiles:
+            writer.profiled(one.record, place=one.place, identity=one.identity, at=one.at)
         for result in line.results:
             writer.tested(result)
         for usage in line.usages:

@@ -139,7 +139,7 @@ class History:
         with self.changing():
             self._insert(table, row, run=run)
 
-    def add_profile(self, run: str, record: Mapping[str, Any], place: str, at: float) -> Found:
+    def add_profile(self, run: str, record: Mapping[str, Any], place: str, at: float, identity: str = "") -> Found:
         """A profile with its measurements. Raises `MalformedRecord`."""
         found = found_in(record)
         text = json.dumps(record, separators=(",", ":"), allow_nan=False)
@@ -148,9 +148,19 @@ class History:
         with self.changing():
             subject = self._subject(found)
             profile = self._base.execute(
-                "INSERT INTO profile (run, subject, at, place, model_sha256, firmware, passed, record)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                (run, subject, at, storable(place), found.model_sha256, found.firmware, found.passed, text),
+                "INSERT INTO profile (run, subject, at, place, identity, model_sha256, firmware, passed, record)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    run,
+                    subject,
+                    at,
+                    storable(place),
+                    storable(identity),
+                    found.model_sha256,
+                    found.firmware,
+                    found.passed,
+                    text,
+                ),
             ).lastrowid
             self._base.executemany(
                 "INSERT INTO measurement (subject, name, at, profile, value, exact, samples)"
@@ -263,9 +273,15 @@ class Writer:
         self._history, self.id = history, run
         self._verdict: Verdict = "fail"
 
-    def profiled(self, record: Mapping[str, Any], *, place: str = "", at: float | None = None) -> Found:
-        """Keep a `hil.profile/1` record and its measurements. `place`: the board, as its bench names it."""
-        return self._history.add_profile(self.id, record, place, time.time() if at is None else at)
+    def profiled(
+        self, record: Mapping[str, Any], *, place: str = "", identity: str = "", at: float | None = None
+    ) -> Found:
+        """Keep a `hil.profile/1` record and its measurements.
+
+        `place`: the board, as its bench names it; `identity`: what a lab recognises it by, '' of a virtual one that
+        started on demand.
+        """
+        return self._history.add_profile(self.id, record, place, time.time() if at is None else at, identity)
 
     def tested(self, test: Result) -> None:
         """Keep how a test ended."""

@@ -36,6 +36,7 @@ class Profiled:
     place: str
     found: Found
     record: dict[str, Any]
+    identity: str = ""
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ class Point:
     place: str
     passed: bool
     model_sha256: str = ""
+    identity: str = ""
 
 
 _RUN = ", ".join(f"run.{field.name}" for field in fields(Origin)) + ", run.ended, run.verdict"
@@ -128,7 +130,7 @@ def _profiled(history: History, row: Any) -> Profiled:
         tuple(map(_measurement, made)),
         record["outputs"]["inputs"],
     )
-    return Profiled(row["id"], row["run"], row["at"], row["place"], found, record)
+    return Profiled(row["id"], row["run"], row["at"], row["place"], found, record, row["identity"])
 
 
 def inputs_of(history: History, point: Point) -> int:
@@ -177,9 +179,8 @@ def series(
     if good:
         where += ["profile.passed", "run.verdict = 'pass'"]
     rows = history.rows(
-        "SELECT measurement.*, profile.run, profile.place, profile.passed, profile.model_sha256,"  # noqa: S608
-        " run.revision, run.branch FROM measurement"
-        " JOIN subject ON subject.id = measurement.subject"
+        "SELECT measurement.*, profile.run, profile.place, profile.identity, profile.passed, profile.model_sha256,"  # noqa: S608
+        " run.revision, run.branch FROM measurement JOIN subject ON subject.id = measurement.subject"
         " JOIN profile ON profile.id = measurement.profile JOIN run ON run.id = profile.run"
         f" WHERE {' AND '.join(where)} ORDER BY measurement.at DESC, measurement.profile DESC LIMIT ?",
         [*values, most],
@@ -194,6 +195,7 @@ def series(
             row["place"],
             bool(row["passed"]),
             row["model_sha256"],
+            row["identity"],
         )
         for row in rows
     ]

@@ -45,6 +45,7 @@ CREATE TABLE profile (
     subject      INTEGER NOT NULL REFERENCES subject (id),
     at           REAL NOT NULL,
     place        TEXT NOT NULL,       -- which board it was, as the bench names it
+    identity     TEXT NOT NULL,       -- what a lab recognises it by, '' of one that starts on demand
     model_sha256 TEXT NOT NULL,
     firmware     TEXT NOT NULL,       -- build ids
     passed       INTEGER NOT NULL,

@@ -40,6 +40,8 @@ class Uses:
         self._now: dict[str, _Use] = {}
         self.place = ""
         """Where the boards are that ran last."""
+        self.identity = ""
+        """What their lab recognises them by; '' of virtual boards that start on demand."""
         self.said = ""
         """What was known beside the link when they failed last."""
 
@@ -60,6 +62,7 @@ class Uses:
         self._running, self.said = running, ""
         stations = [dut.station for dut in (running.duts if isinstance(running, Cluster) else (running,))]
         self.place = ", ".join(station.place for station in stations)
+        self.identity = ", ".join(station.identity for station in stations if isinstance(station, Identified))
         for station in stations:
             if isinstance(station, Identified):
                 for identity, name, why in station.passed_over:

@@ -54,7 +54,17 @@ def three(file: Path) -> Path:
             run.profiled(profile(latency=1000.0 + number), place="pico-a", at=1000.5)
             run.tested(Result("t.py::test_a", "passed", at=1001.0))
             if verdict == "fail":
-                run.tested(Result("t.py::test_b", "failed", "infrastructure", 1.0, message="\x1b[31mgone", at=1001.0))
+                run.tested(
+                    Result(
+                        "t.py::test_b",
+                        "failed",
+                        "infrastructure",
+                        1.0,
+                        message="\x1b[31mgone",
+                        log="\x1b[2Jboard: no",
+                        at=1001.0,
+                    )
+                )
                 run.used(Usage("serial A", "pico-a", "infrastructure", "gone", at=1001.0))
             if verdict:
                 run.verdict(verdict)  # type: ignore[arg-type]
@@ -247,6 +257,9 @@ def test_show(three: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ):  # fmt: skip
         assert words in out
     assert "\x1b[31mgone" not in out, "what a device says does nothing to the terminal"
+    assert "board: no" not in out
+    out = run(capsys, "record", "show", "run-0001", "--logs")[1]
+    assert "\N{REPLACEMENT CHARACTER}[2Jboard: no" in out
     record = json.loads(run(capsys, "record", "show", "last~1", "--json", "-")[1])
     assert (record["schema"], record["run"]["id"]) == ("hil.run/1", "run-0001")
     assert json.loads(run(capsys, "record", "show", "--json", "-")[1])["run"]["id"] == "run-0002"

@@ -26,7 +26,7 @@ def full(tmp_path: Path) -> Iterator[History]:
     with History.open(tmp_path / "full.sqlite") as history:
         for number in range(3):
             run = history.begin(origin(number))
-            run.profiled(profile(latency=1000.25 + number), place="pico-a", at=1000.5 + number)
+            run.profiled(profile(latency=1000.25 + number), place="pico-a", identity="serial A", at=1000.5 + number)
             run.profiled(profile("other", "rp2040*3,rp2350"), place="pico-b", at=1000.75 + number)
             run.tested(Result("t.py::test_a", "failed", "device", 1.5, "kws", "rp2040", "a", "\x1b[31m", "log", 1001.0))
             run.used(Usage("serial A", "pico-a", "device", "HardFault", 1002.0))
@@ -122,6 +122,7 @@ def test_a_profile_is_a_run_of_its_own(indent: int | None, empty: History) -> No
         (("profiles",), {}),
         (("profiles", 0), 3),
         (("profiles", 0, "at"), "now"),
+        (("profiles", 0, "identity"), None),
         (("profiles", 0, "record"), []),
         (("profiles", 0, "record", "schema"), "hil.plan/1"),
         (("profiles", 0, "record", "bench"), "moon"),
@@ -210,7 +211,7 @@ def damaged(line: Any, path: tuple[Any, ...], value: Any, *, remove: bool) -> An
 SOUND = {
     "schema": "hil.run/1",
     "run": vars(origin(7)) | {"ended": 1010.0, "verdict": "pass"},
-    "profiles": [{"at": 1008.0, "place": "pico", "record": profile()}],
+    "profiles": [{"at": 1008.0, "place": "pico", "identity": "serial A", "record": profile()}],
     "tests": [vars(Result("t", "passed", at=1009.0))],
     "usages": [vars(Usage("serial A", "pico", "well", at=1009.0))],
 }

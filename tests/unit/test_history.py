@@ -51,7 +51,7 @@ def test_a_run_is_read_as_it_was_written(history: History) -> None:
     test = Result("t.py::test_a[x]", "failed", "device", 1.5, "kws", "rp2040", "pico-a", "fault", "log", 1001.0)
     usage = Usage("serial A", "pico-a", "infrastructure", "gone", 1002.0)
     with history.run(origin()) as run:
-        found = run.profiled(profile(latency=7188.0), place="pico-a", at=1000.5)
+        found = run.profiled(profile(latency=7188.0), place="pico-a", identity="serial A", at=1000.5)
         run.tested(test)
         run.used(usage)
         run.verdict("pass")
@@ -59,7 +59,8 @@ def test_a_run_is_read_as_it_was_written(history: History) -> None:
     assert (read.origin, read.verdict) == (origin(), "pass")
     (kept,) = queries.profiles(history, read.id)
     assert kept.record == profile(latency=7188.0)
-    assert (kept.place, kept.at, kept.run) == ("pico-a", 1000.5, read.id)
+    assert (kept.place, kept.identity, kept.at, kept.run) == ("pico-a", "serial A", 1000.5, read.id)
+    assert queries.series(history, found.subject, "latency")[0].identity == "serial A"
     assert kept.found.subject == found.subject == Subject("kws", "rp2040", 1, 1, "virtual")
     assert kept.found.model_sha256 == SHA256
     assert {m.name: m for m in kept.found.measurements} == {m.name: m for m in found.measurements}

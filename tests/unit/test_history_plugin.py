@@ -58,7 +58,7 @@ def test_a_session_is_a_run(pytester: pytest.Pytester, file: Path) -> None:
     result = pytester.runpytest(*KEPT, "--junitxml=r.xml")
     run, tests, history = the_run(file)
     assert f"history: run {run.id} in {file}" in result.outlines
-    assert (run.verdict, run.origin.bench) == ("fail", "rp2040 on the virtual bench")
+    assert (run.verdict, run.origin.bench) == ("fail", "rp2040 on the virtual bench, flashed by pyOCD")
     assert (
         run.origin.command
         == f"pytest {' '.join([*KEPT, '--junitxml=r.xml'])} --basetemp={pytester._test_tmproot}/basetemp-0"

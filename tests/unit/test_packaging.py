@@ -79,7 +79,7 @@ def test_the_installed_command_is_there() -> None:
 
 def test_everything_that_is_imported_is_declared() -> None:
     """What `hil` imports comes with it, from pip alone."""
-    declared = {"pytest", "numpy", "rich", "pyserial", "ai-edge-litert", "unicorn", "ziglang"}
+    declared = {"pytest", "numpy", "rich", "pyserial", "ai-edge-litert", "unicorn", "ziglang", "pyocd"}
     declared |= {"scipy", "junit-xml", "defusedxml"}
     stated = {d.split(">")[0].split("=")[0].split("<")[0].strip() for d in PROJECT["project"]["dependencies"]}
     assert stated == declared

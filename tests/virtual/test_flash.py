@@ -211,8 +211,11 @@ def test_eight_boards_are_flashed_side_by_side(tmp_path: Path) -> None:
 # ---- the virtual bench -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("more", [{"cores": 2}, {"nodes": 2}], ids=["2core", "2node"])
+_ALONE = [pytest.param(kind, {}, id=f"1core-{kind}") for kind in KINDS if kind not in PICOS]
+_SEVERAL = [pytest.param(kind, {what: 2}, id=f"2{what}-{kind}") for kind in PICOS for what in ("cores", "nodes")]
+
+
+@pytest.mark.parametrize(("kind", "more"), [*_ALONE, *_SEVERAL])
 def test_how_an_image_came_onto_the_board_changes_no_number(kind: str, more: dict[str, Any]) -> None:
     """Cycles, RAM peak, every sample of every node: a flashed board is as one that had its image all along."""
 
@@ -257,7 +260,7 @@ def test_a_kept_board_is_flashed_anew_and_counts_as_a_new_one() -> None:
 
 def test_boards_without_a_debugger_get_their_image_as_before() -> None:
     bench = VirtualBench()
-    assert [bench.way(kind) for kind in (*KINDS, "esp32c3", "native", "mps2-an521")] == ["pyocd"] * 2 + ["direct"] * 3
+    assert [bench.way(kind) for kind in (*KINDS, "esp32c3", "native", "mps2-an521")] == ["pyocd"] * 4 + ["direct"] * 3
     assert VirtualBench(direct=True).way("rp2040") == "direct"
 
 
