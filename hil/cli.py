@@ -116,6 +116,10 @@ def _profile_options(sub: argparse.ArgumentParser) -> None:
     many = "also run K inferences one behind the other on several boards, and tell how many that is a second"
     sub.add_argument("--throughput", "--in-flight", type=_count(1), default=1, metavar="K", dest="in_flight", help=many)
     sub.add_argument("--layers", action="store_true", help="also compare every operator's output")
+    steps = (
+        "on several boards: also show what each computed, waited and sent, exchange by exchange (JSON has it always)"
+    )
+    sub.add_argument("--steps", action="store_true", help=steps)
     sub.add_argument("--max-latency-us", type=_microseconds, metavar="T", help="fail above this median latency")
     cli_lab.add_options(sub)
     cli_record.add_history_options(sub)
@@ -252,12 +256,14 @@ def _profile(args: argparse.Namespace, say: Say) -> Outcome:
         limits=Limits(args.max_latency_us, args.max_ram),
         where=cli_lab.where_of(args),
     )
+    if args.steps and not request.split:
+        raise UsageError("--steps: one board exchanges nothing", hint="--nodes 2")
     with cli_record.keeping(args, request) as kept:
         result = api.profile(args.model, request, say=say, uses=kept.uses)
         several = isinstance(result, ClusterProfile)
         kept.record = record = cluster_record(result) if isinstance(result, ClusterProfile) else profile_record(result)
-    views = [*(cluster_profile_view(record) if several else profile_view(record)), *kept.views()]
-    return Outcome(record, views, 0 if result.passed else 1)
+    shown = cluster_profile_view(record, steps=args.steps) if several else profile_view(record)
+    return Outcome(record, [*shown, *kept.views()], 0 if result.passed else 1)
 
 
 _STATUS_OF_PYTEST = {0: 0, 1: 1, 2: 130, 3: 4, 4: 2, 5: 2}

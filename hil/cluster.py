@@ -45,6 +45,17 @@ _TRIES = 2
 
 
 @dataclass(frozen=True)
+class ExchangeTime:
+    """One exchange of a node: the steps [first, end), and microseconds since the run's start."""
+
+    first: int
+    end: int
+    begin_us: int
+    end_us: int
+    wait_us: int
+
+
+@dataclass(frozen=True)
 class NodeTime:
     """Where one node's time of an inference went, in microseconds; compute, wait and wire add up to total."""
 
@@ -54,17 +65,8 @@ class NodeTime:
     """In exchanges, while no byte moved."""
     wire: int
     """In exchanges, while bytes moved."""
-
-
-@dataclass(frozen=True)
-class ExchangeTime:
-    """One exchange of a node: the steps [first, end), and microseconds since the run's start."""
-
-    first: int
-    end: int
-    begin_us: int
-    end_us: int
-    wait_us: int
+    exchanges: tuple[ExchangeTime, ...] = ()
+    """The exchanges in their order; empty where the node keeps no trace."""
 
 
 @dataclass(frozen=True)
@@ -152,7 +154,7 @@ class Cluster:
             traced = self.exchanges(node)
             wait = sum(exchange.wait_us for exchange in traced)
             talked = sum(exchange.end_us - exchange.begin_us for exchange in traced)
-            found.append(NodeTime(total, total - talked, wait, talked - wait))
+            found.append(NodeTime(total, total - talked, wait, talked - wait, traced))
         return tuple(found)
 
     def paint(self, pattern: int) -> None:

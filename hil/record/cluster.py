@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from hil.bench import Source
+from hil.cluster import NodeTime
 from hil.deployment import ClusterDeployment, Deployment, Planned, PlannedCluster
 from hil.measure import ClusterMeasured, NodeMeasured
+from hil.postmortem import step_text
 from hil.record.profile import latency_record, memory_record, model_record, node_record
 from hil.record.verdict import Limits, output_reasons, ram_reasons
 
@@ -122,8 +124,36 @@ def _node(number: int, profile: ClusterProfile) -> Mapping[str, Any]:
         "macs": node.plan.macs,
         "bytes_sent": node.plan.bytes_sent,
         "bytes_received": node.plan.bytes_received,
-        "latency": vars(found.time),
+        "latency": {part: getattr(found.time, part) for part in ("total", "compute", "wait", "wire")},
+        "steps": _steps(node, found.time),
     }
+
+
+def _steps(node: Deployment, time: NodeTime) -> list[Mapping[str, Any]]:
+    """A node's inference in its order, in microseconds since its start: what it computed, then the exchange behind it.
+
+    `steps` are those of its program, [first, end), of the exchange; the last entry computes alone.
+    """
+    found: list[Mapping[str, Any]] = []
+    begin = 0
+    for exchange in time.exchanges:
+        talked = exchange.end_us - exchange.begin_us
+        found.append(
+            {
+                "steps": [exchange.first, exchange.end],
+                "what": step_text(node.plan, exchange.first),
+                "begin": begin,
+                "compute": exchange.begin_us - begin,
+                "wait": exchange.wait_us,
+                "wire": talked - exchange.wait_us,
+            }
+        )
+        begin = exchange.end_us
+    if time.total > begin:
+        steps = len(node.plan.program.steps)
+        rest = {"steps": [steps, steps], "what": "to the end", "begin": begin, "compute": time.total - begin}
+        found.append(rest | {"wait": 0, "wire": 0})
+    return found
 
 
 def cluster_plan_record(planned: PlannedCluster) -> dict[str, Any]:

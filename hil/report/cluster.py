@@ -19,8 +19,8 @@ _SCHEMES = {
 _TITLES = {"ram_peak": "RAM", "macs": "MACs", "bytes_received": "in"}
 
 
-def cluster_profile_view(record: Mapping[str, Any]) -> list[RenderableType]:
-    """A `hil.profile/1` record of several boards."""
+def cluster_profile_view(record: Mapping[str, Any], *, steps: bool = False) -> list[RenderableType]:
+    """A `hil.profile/1` record of several boards; with `steps` the time of every exchange of every node."""
     model, out, lat, mem = record["model"], record["outputs"], record["latency"], record["memory"]
     spread = f"{lat['min']}..{lat['max']} us over {len(lat['samples'])} repeats"
     predicted = lat["predicted"]
@@ -49,7 +49,21 @@ def cluster_profile_view(record: Mapping[str, Any]) -> list[RenderableType]:
         for node in record["per_node"]
     ]  # fmt: skip
     columns = ["node", "board", "RAM", "flash", "MACs", "out", "in", "compute", "wait", "wire"]
-    return [facts(title, rows), _nodes(columns, nodes), *verdict(record)]
+    course = [_nodes(["node", "begin", "compute", "wait", "wire", "exchange"], _course(record))] if steps else []
+    return [facts(title, rows), _nodes(columns, nodes), *course, *verdict(record)]
+
+
+def _course(record: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """What each node did, one after the other: it computes, then it exchanges."""
+    return [
+        (
+            str(node["node"]),
+            *(duration(step[part]) for part in ("begin", "compute", "wait", "wire")),
+            step["what"],
+        )
+        for node in record["per_node"]
+        for step in node["steps"]
+    ]
 
 
 def cluster_plan_view(record: Mapping[str, Any]) -> list[RenderableType]:
@@ -107,7 +121,7 @@ def _millions(count: float) -> str:
 
 
 def _nodes(columns: Sequence[str], rows: Sequence[tuple[str, ...]]) -> Padding:
-    return Padding(table(None, columns, rows, right=set(columns) - {"board"}), (1, 0, 1, 2))
+    return Padding(table(None, columns, rows, right=set(columns) - {"board", "exchange"}), (1, 0, 1, 2))
 
 
 def _bench(record: Mapping[str, Any]) -> str:

@@ -14,7 +14,7 @@ import pytest
 
 from hil import api, board
 from hil.bench import ANYWHERE, Source, Where
-from hil.cluster import Cluster, ClusterInference, NodeTime
+from hil.cluster import Cluster, ClusterInference, ExchangeTime, NodeTime
 from hil.deployment import ClusterDeployment, Deployment, Planned, PlannedCluster, Say, Tensors, silent
 from hil.dut import Dut
 from hil.errors import HilError, LinkTimeout
@@ -183,7 +183,14 @@ class FakeCluster(Cluster):
         return ClusterInference(outputs, us, 125 * us, (us,) * len(self.nodes))
 
     def times(self, inference: ClusterInference) -> tuple[NodeTime, ...]:
-        return tuple(NodeTime(us, us - 3, 1, 2) for us in inference.per_node)
+        """Every exchange lasts three microseconds, in one of which nothing moves."""
+        found = []
+        for us, node in zip(inference.per_node, self.deployment.nodes, strict=True):
+            spans = node.plan.program.exchanges()
+            traced = tuple(ExchangeTime(*span, 4 * k + 1, 4 * k + 4, 1) for k, span in enumerate(spans))
+            count = len(traced)
+            found.append(NodeTime(us, us - 3 * count, count, 2 * count, traced))
+        return tuple(found)
 
     def paint(self, pattern: int) -> None:
         self.pattern = pattern
@@ -201,7 +208,7 @@ def install(patch: pytest.MonkeyPatch) -> list[FakeCluster]:
 
     def plan_several(path: Path, request: api.Request, *, say: Say = silent) -> PlannedCluster:
         say("planning")
-        return planned_cluster(request.boards, path.read_bytes())
+        return planned_cluster(request.boards, path.read_bytes(), objective=request.objective or "latency")
 
     def prepare_several(path: Path, request: api.Request, *, say: Say = silent) -> ClusterDeployment:
         return deployed_cluster(plan_several(path, request, say=say))

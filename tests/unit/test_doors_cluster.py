@@ -152,7 +152,7 @@ def test_a_profile_of_several_boards(
 
 
 def test_the_record_of_a_profile(model: Path, boards: list[FakeCluster], capsys: pytest.CaptureFixture[str]) -> None:
-    words = ("profile", model, "--board", "rp2040", "--nodes", "3", "--json", "-")
+    words = ("profile", model, "--board", "rp2040", "--nodes", "3", "--json", "-", "--objective", "ram")
     first, second = run(capsys, *words), run(capsys, *words)
     assert first == second
     record = json.loads(first[1])
@@ -168,6 +168,35 @@ def test_the_record_of_a_profile(model: Path, boards: list[FakeCluster], capsys:
     assert latency["compute"] + latency["wait"] + latency["wire"] == latency["median"]
     assert set(latency["predicted"]) == {"total", "compute", "wire", "wait"}
     assert latency["prediction_error"] == pytest.approx(latency["predicted"]["total"] / latency["median"] - 1, abs=1e-3)
+    assert any(len(node["steps"]) > 1 for node in record["per_node"]), "they exchange something"
+    for node in record["per_node"]:
+        for part in ("compute", "wait", "wire"):
+            assert sum(step[part] for step in node["steps"]) == node["latency"][part]
+        for before, behind in zip(node["steps"], node["steps"][1:], strict=False):
+            assert before["begin"] + before["compute"] + before["wait"] + before["wire"] == behind["begin"]
+
+
+@pytest.mark.parametrize("width", ["80", "200"])
+def test_every_exchange_is_shown_to_who_asks(
+    width: str, model: Path, boards: list[FakeCluster], capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setenv("COLUMNS", width)
+    status, out, err = run(
+        capsys, "profile", model, "--board", "rp2040", "--nodes", "2", "--objective", "ram", "--steps"
+    )
+    assert (status, err) == (0, "")
+    assert max(map(len, out.splitlines())) <= int(width)
+    assert "receive from node 0" in " ".join(out.split())
+    assert "to the end" in out
+
+
+def test_steps_are_of_several_boards(
+    model: Path, boards: list[FakeCluster], capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, out, err = run(capsys, "profile", model, "--board", "rp2040", "--steps")
+    assert (status, out) == (2, "")
+    assert "--nodes 2" in err
 
 
 def test_one_board_with_an_objective_is_held_against_other_ways(
