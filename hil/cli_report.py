@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 from rich.text import Text
@@ -49,11 +52,17 @@ def run(args: argparse.Namespace, say: Say) -> Outcome:
     from hil.report.run import run_view  # noqa: PLC0415
 
     policies = Policies(effects_in(args.gate or _GATE)) if args.gate or _GATE.is_file() else Policies()
-    with opened(args, make=False) as history:
-        found = queries.run_named(history, args.which)
+    with ExitStack() as stack:
+
+        def history() -> History:
+            """Another connection each time: who asks for one may close it."""
+            return stack.enter_context(opened(args, make=False))
+
+        ours = history()
+        found = queries.run_named(ours, args.which)
         say(f"reading run {found.id}")
-        view = run_view(history, found, baseline=_baseline(args, history, found), policies=policies)
-    output = args.output or Path(f"hil-{found.id}.html")
+        view = run_view(ours, found, baseline=_baseline(args, history, found), policies=policies)
+    output = args.output or _file(found.id)
     text = run_page(view)
     _write(output, text)
     record = {
@@ -67,13 +76,20 @@ def run(args: argparse.Namespace, say: Say) -> Outcome:
     return Outcome(record, [Text(f"run {found.id}: {view.word}; {output}")])
 
 
-def _baseline(args: argparse.Namespace, history: History, run: queries.Run) -> Baseline | None:
+def _file(run: str) -> Path:
+    """Where a run's page goes if nobody says. Its id may come from a file of another machine."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", run):
+        raise UsageError(f"run {run!r} cannot name a file", hint="hil report RUN --output page.html")
+    return Path(f"hil-{run}.html")
+
+
+def _baseline(args: argparse.Namespace, history: Callable[[], History], run: queries.Run) -> Baseline | None:
     """None: the last good runs of its branch."""
     name = args.baseline or (str(_BASELINES) if _BASELINES.is_dir() else None)
     if name is None:
         return None
     before = Inputs(began=run.origin.began, branch=run.origin.branch or None)
-    return baseline_named(name, before, lambda: history)
+    return baseline_named(name, before, history)
 
 
 def _write(output: Path, text: str) -> None:
