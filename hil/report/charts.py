@@ -18,7 +18,7 @@ def chart_data(view: RunView) -> dict[str, Any]:
     """One object for each case, by its anchor; the runs of their histories; and the spreads of all."""
     runs = _Runs()
     cases = {case.anchor: _case(case, runs) for case in view.cases}
-    return {"cases": cases, "runs": runs.rows, "spread": [_spread(case) for case in view.cases]}
+    return {"cases": cases, "runs": runs.rows, "spread": [_spread(case) for case in view.cases if case.timed]}
 
 
 def _spread(case: Case) -> dict[str, Any]:

@@ -98,8 +98,14 @@ class Case:
 
     @property
     def timed(self) -> bool:
-        """Whether the repeats differ: then they have a distribution."""
-        return len(set(self.samples)) > 1
+        """Whether the repeats have a distribution."""
+        return not self.counted and len(set(self.samples)) > 1
+
+    @property
+    def counted(self) -> bool:
+        """Whether time was counted: then repeats differ by where in a microsecond they began, if at all."""
+        latency = self.profiled.found.get("latency")
+        return latency is None or latency.exact
 
     @property
     def unit(self) -> str:

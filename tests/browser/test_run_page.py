@@ -40,8 +40,8 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> str:
     failed = Result(f"a.py::test[{HOSTILE}]", "failed", "device", 1.0, HOSTILE, HOSTILE, HOSTILE, HOSTILE, HOSTILE * 50)
     file = tmp_path_factory.mktemp("hostile") / "history.sqlite"
     extra = [
-        record(HOSTILE, tensor=HOSTILE, samples=[999, 1001, 1003], mismatches=1),
-        record(MARKED_UP, tensor=MARKED_UP, samples=[999, 1001, 1003], nodes=2),
+        record(HOSTILE, tensor=HOSTILE, samples=[999, 1001, 1003], mismatches=1, bench="hardware"),
+        record(MARKED_UP, tensor=MARKED_UP, samples=[999, 1001, 1003], nodes=2, bench="hardware"),
     ]
     return page_of(filled(file, 2, extra=extra, results=[failed], command=f"pytest {HOSTILE}"))
 

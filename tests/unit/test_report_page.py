@@ -150,6 +150,16 @@ def test_of_very_many_measurements_the_worst_are_shown(tmp_path: Path) -> None:
     assert len(run_page(view)) < 8_000_000
 
 
+def test_counted_repeats_have_no_distribution(tmp_path: Path) -> None:
+    """Of two virtual boards the repeats are a microsecond apart, by where in one they began."""
+    view = view_of(filled(tmp_path / "h.sqlite", 1))
+    assert {case.profiled.found.subject.model: case.timed for case in view.cases} == {
+        "kws": False, "ic": False, "vww": True,
+    }  # fmt: skip
+    assert [row["title"] for row in charts.chart_data(view)["spread"]] == ["vww on rp2350, 2 cores, hardware"]
+    assert "2 repeats took 3.0 ms each, 3\N{NARROW NO-BREAK SPACE}000 to 3" in run_page(view)
+
+
 def test_a_run_without_measurements_needs_no_charts(tmp_path: Path) -> None:
     with History.open(tmp_path / "h.sqlite") as history:
         history.begin(origin("one")).end()

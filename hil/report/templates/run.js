@@ -82,7 +82,7 @@
 
   const draws = {
     spread(element) {
-      const some = data.spread.filter((one) => one.off.some((value) => value !== 0));
+      const some = data.spread;
       const traces = some.map((one, k) => ({
         type: "box", x: one.off, y: one.off.map(() => k), orientation: "h", boxpoints: one.off.length <= 100 ? "all" : "outliers",
         jitter: 0.4, pointpos: 0, width: 0.6, fillcolor: "rgba(61,127,196,0.15)", line: { color: colours[0], width: 1 },
