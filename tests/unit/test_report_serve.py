@@ -165,6 +165,17 @@ def test_many_who_look_cost_one_look(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert len(looks) == 1
 
 
+def test_a_fault_of_ours_is_told(capfd: pytest.CaptureFixture[str]) -> None:
+    with LabServer("127.0.0.1", 0, lambda: str(1 // 0), lambda _: None) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        with pytest.raises((ConnectionError, http.client.HTTPException)):
+            ask(server, "/")
+        server.shutdown()
+        thread.join()
+    assert "ZeroDivisionError" in capfd.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("text", "wanted"),
     [
