@@ -15,7 +15,18 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 import hil
-from hil import api, cli_compare, cli_debug, cli_flash, cli_gate, cli_keep, cli_lab, cli_record, doctor
+from hil import (
+    api,
+    cli_compare,
+    cli_debug,
+    cli_flash,
+    cli_gate,
+    cli_keep,
+    cli_lab,
+    cli_record,
+    cli_report,
+    doctor,
+)
 from hil.cli_numbers import count as _count
 from hil.cli_numbers import microseconds as _microseconds
 from hil.deployment import Deployment, Say, model_named, silent
@@ -84,6 +95,7 @@ def parser() -> argparse.ArgumentParser:
     build.add_argument("--compile-commands", action="store_true", help="also write compile_commands.json for editors")
     cli_flash.options(flash)
     _profile_options(profile)
+    cli_report.options(_add(commands, "report", cli_report.run, cli_report.TEXT))
     _test_options(commands)
     cli_gate.add_command(commands)
     cli_compare.add_command(commands)

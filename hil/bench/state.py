@@ -98,17 +98,16 @@ class State:
 
     def holder(self, identity: str) -> Owner | None:
         """Who holds the board now; None: nobody."""
-        try:
-            handle = os.open(self._file("leases", identity), os.O_RDONLY | os.O_CLOEXEC)
-        except OSError:
-            return None  # nobody ever did
-        try:
-            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except OSError:
-            return _owner(os.pread(handle, _LONGEST, 0))
-        finally:
-            os.close(handle)
-        return None
+        return _held(self._file("leases", identity))
+
+    def lease_name(self, identity: str) -> str:
+        """What `leases` calls the lease of a board."""
+        return self._file("leases", identity).name
+
+    def leases(self) -> tuple[tuple[str, Owner], ...]:
+        """Every lease that is held now, by a name that its board's identity gave it, and who holds it."""
+        paths = sorted((self.folder / "leases").glob("*"))
+        return tuple((path.name, owner) for path in paths if (owner := _held(path)) is not None)
 
     @contextmanager
     def leased(
@@ -206,6 +205,21 @@ class State:
         raise StateFailed(
             f"cannot keep leases and quarantines in {self.folder}: {error.strerror}", hint=hint
         ) from error
+
+
+def _held(path: Path) -> Owner | None:
+    """Who holds a lease; None: nobody."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None  # nobody ever did
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return _owner(os.pread(handle, _LONGEST, 0))
+    finally:
+        os.close(handle)
+    return None
 
 
 def user() -> str:

@@ -32,13 +32,17 @@ class _Storage:
 
 @dataclass(frozen=True)
 class Layout:
-    """A place for every activation. `live[j]` is how many bytes of storages are alive while job j runs."""
+    """A place for every activation. `live[j]` is how many bytes of storages are alive while job j runs.
+
+    `lives`: from which job to which a tensor's own value is there, -1 and the number of jobs for inputs and outputs.
+    """
 
     arena_bytes: int
     offsets: Mapping[int, int]
     constants: Mapping[int, bytes]
     live: tuple[int, ...]
     lower_bound: int
+    lives: Mapping[int, Lifetime]
 
     def place(self, ref: Ref) -> Arena | Blob | Const:
         """The reference with activations resolved; an activation that only renames a constant becomes that constant."""
@@ -53,6 +57,7 @@ def allocate(graph: Graph, lowered: Lowered, *, in_place: bool = True) -> Layout
     """Give every activation its offset. Deterministic: the same graph gives the same layout."""
     names, constants = resolve(lowered)
     storages = _lifetimes(graph, lowered.jobs, names, constants)
+    lives = {tensor: Lifetime(s.size, s.first, s.last) for tensor, s in storages.items()}
     if in_place:
         _merge(lowered.jobs, names, storages)
     groups = list({id(s): s for s in storages.values()}.values())
@@ -61,7 +66,7 @@ def allocate(graph: Graph, lowered: Lowered, *, in_place: bool = True) -> Layout
     places = _search(groups, bound)
     offsets = {t: places[id(storages[names.get(t, t)])] for t in _activations(graph, constants)}
     total = max((places[id(s)] + s.size for s in groups), default=0)
-    return Layout(total, offsets, constants, live, bound)
+    return Layout(total, offsets, constants, live, bound, lives)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from hil.errors import BoardFileError, DoesNotFit, UnsupportedModel
 from hil.model.graph import Graph
 from hil.plan.lower import Job, Lowered, lower
 from hil.plan.memory import Layout, allocate
+from hil.plan.occupancy import UNKNOWN, Occupancy, of_layout
 from hil.plan.pieces import Piece
 from hil.plan.program import Program, Span, Step, encode
 from hil.plan.records import Act, Box, Record, Work
@@ -89,6 +90,7 @@ class Plan:
     """What the host writes to this node of several, one for each of the program's inputs; the whole inputs of one."""
     bytes_sent: int = 0
     bytes_received: int = 0
+    occupancy: Occupancy = UNKNOWN
 
     @property
     def arena_bytes(self) -> int:
@@ -176,6 +178,7 @@ def plan(graph: Graph, board: Board, *, cores: int = 1, in_place: bool = True) -
         tightest=_tightest(graph, lowered.jobs, layout),
         macs=weighted_macs((record, record.extent().whole()) for record in records),
         cycles=round(timed.cycles + board.run_cost),
+        occupancy=of_layout(graph, lowered.jobs, layout),
     )
 
 

@@ -11,7 +11,7 @@ from hil.cluster import NodeTime
 from hil.deployment import ClusterDeployment, Deployment, Planned, PlannedCluster
 from hil.measure import ClusterMeasured, NodeMeasured
 from hil.postmortem import step_text
-from hil.record.profile import latency_record, memory_record, model_record, node_record
+from hil.record.profile import latency_record, memory_map, memory_record, model_record, node_record
 from hil.record.verdict import Limits, output_reasons, ram_reasons
 
 _SPREAD = 0.01
@@ -120,6 +120,7 @@ def cluster_record(profile: ClusterProfile) -> dict[str, Any]:
 
 def _node(number: int, profile: ClusterProfile) -> Mapping[str, Any]:
     node, found = profile.deployment.nodes[number], profile.measured.nodes[number]
+    predicted = profile.deployment.split.timing.per_node[number]
     return {
         "node": number,
         "board": node.board.name,
@@ -128,7 +129,9 @@ def _node(number: int, profile: ClusterProfile) -> Mapping[str, Any]:
         "bytes_sent": node.plan.bytes_sent,
         "bytes_received": node.plan.bytes_received,
         "latency": {part: getattr(found.time, part) for part in ("total", "compute", "wait", "wire")},
+        "predicted": {part: round(getattr(predicted, part), 1) for part in ("compute", "wait", "wire")},
         "steps": _steps(node, found.time),
+        "memory_map": memory_map(node),
     }
 
 

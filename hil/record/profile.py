@@ -75,6 +75,7 @@ def profile_record(profile: Profile) -> dict[str, Any]:
                 "bytes_sent": 0,
                 "bytes_received": 0,
                 "latency": latencies,
+                "memory_map": memory_map(deployment),
             }
         ],
         "speedup_bound": round(deployment.plan.bound, 3),
@@ -144,6 +145,32 @@ def image_record(code: int, program: int, whole: int, *, in_ram: bool) -> dict[s
         return {"flash": whole, "flash_code": code, "flash_program": program}
     held = {"ram_image": whole, "ram_image_code": code, "ram_image_program": program}
     return {"flash": 0, "flash_code": 0, "flash_program": 0, **held}
+
+
+MAP_TENSORS = 400
+_LONGEST_NAME = 120
+
+
+def memory_map(deployment: Deployment) -> dict[str, Any]:
+    """What lies where in the arena while each operator runs, as planned; of very many tensors the largest."""
+    occupancy = deployment.plan.occupancy
+    largest = sorted(occupancy.tenants, key=lambda one: (-one.bytes, one.first, one.offset))[:MAP_TENSORS]
+    return {
+        "arena": deployment.plan.arena_bytes,
+        "stacks": list(deployment.planned.footprint.stacks),
+        "columns": [name[:_LONGEST_NAME] for name in occupancy.columns],
+        "tensors": [
+            {
+                "tensor": one.name[:_LONGEST_NAME],
+                "offset": one.offset,
+                "bytes": one.bytes,
+                "first": one.first,
+                "last": one.last,
+            }
+            for one in sorted(largest, key=lambda one: (one.first, one.offset, one.last))
+        ],
+        "left_out": len(occupancy.tenants) - len(largest),
+    }
 
 
 def model_record(graph: Graph) -> Mapping[str, Any]:

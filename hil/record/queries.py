@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
@@ -240,6 +240,18 @@ def tests(history: History, run: str) -> tuple[Result, ...]:
     """How the tests of a run ended, in their order."""
     rows = history.rows("SELECT * FROM test WHERE run = ? ORDER BY id", [run])
     return tuple(Result(**{field.name: row[field.name] for field in fields(Result)}) for row in rows)
+
+
+def outcomes(history: History, run: str) -> Mapping[str, int]:
+    """How many tests of a run ended how, so far."""
+    rows = history.rows("SELECT outcome, COUNT(*) AS number FROM test WHERE run = ? GROUP BY outcome", [run])
+    return {row["outcome"]: row["number"] for row in rows}
+
+
+def last_test(history: History, run: str) -> Result | None:
+    """The test that ended last."""
+    rows = history.rows("SELECT * FROM test WHERE run = ? ORDER BY id DESC LIMIT 1", [run])
+    return Result(**{field.name: rows[0][field.name] for field in fields(Result)}) if rows else None
 
 
 def usages(history: History, board: str, *, most: int = 50, since: float = 0.0) -> tuple[Usage, ...]:

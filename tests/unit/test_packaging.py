@@ -19,7 +19,7 @@ from tests.support.fakes import tiny_model
 
 ROOT = BOARDS.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
-SOURCES = {".py", ".c", ".h", ".S", ".ld", ".toml", ".typed"}
+SOURCES = {".py", ".c", ".h", ".S", ".ld", ".toml", ".typed", ".html", ".css", ".js"}
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +80,7 @@ def test_the_installed_command_is_there() -> None:
 def test_everything_that_is_imported_is_declared() -> None:
     """What `hil` imports comes with it, from pip alone."""
     declared = {"pytest", "numpy", "rich", "pyserial", "ai-edge-litert", "unicorn", "ziglang", "pyocd"}
-    declared |= {"scipy", "junit-xml", "defusedxml"}
+    declared |= {"scipy", "junit-xml", "defusedxml", "jinja2", "markupsafe", "plotly"}
     stated = {d.split(">")[0].split("=")[0].split("<")[0].strip() for d in PROJECT["project"]["dependencies"]}
     assert stated == declared
 

@@ -38,7 +38,7 @@ def test_profile_record_has_the_documented_keys() -> None:
     assert list(record["firmware"]) == ["engine", "build", "toolchain"]
     assert [list(operator) for operator in record["operators"]] == [["operator", "cycles", "speedup_bound"]]
     (node,) = record["per_node"]
-    assert list(node) == ["node", "board", "memory", "macs", "bytes_sent", "bytes_received", "latency"]
+    assert list(node) == ["node", "board", "memory", "macs", "bytes_sent", "bytes_received", "latency", "memory_map"]
 
 
 def test_profile_record_has_the_measured_values() -> None:

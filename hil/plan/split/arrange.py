@@ -19,12 +19,13 @@ class Arrangement:
     """Offsets by storage number; storages that nothing uses have none.
 
     `bytes` end with the last byte that a storage has, not with what it is rounded up to: this is what a run fills.
-    `live`: the most bytes alive at once.
+    `live`: the most bytes alive at once; `lives`: from which tick to which each storage is needed.
     """
 
     offsets: Mapping[int, int]
     bytes: int
     live: int
+    lives: Mapping[int, Lifetime]
 
     def trace_at(self, exchanges: int) -> int | None:
         """Where the trace of so many exchanges lies; None where there are none."""
@@ -39,12 +40,14 @@ class Arrangement:
 def arrange(node: Node, *, keep_inputs: bool = False) -> Arrangement:
     """Give every storage its offset. `keep_inputs`: what the host writes is still there after the run."""
     heirs = _in_place(node, keep_inputs)
+    own: dict[int, Lifetime] = {}
     lives: dict[int, Lifetime] = {}
     for number, use in enumerate(node.uses):
         if use is None:
             continue
         last = node.tick + 1 if keep_inputs and use.first < 0 else use.last
         life = Lifetime(_up(node.storages[number].bytes), use.first, last)
+        own[number] = life
         root = _root(number, heirs)
         before = lives.get(root)
         if before is not None:
@@ -55,7 +58,7 @@ def arrange(node: Node, *, keep_inputs: bool = False) -> Arrangement:
     found = dict(zip(roots, places, strict=True))
     offsets = {n: found[_root(n, heirs)] for n, use in enumerate(node.uses) if use is not None}
     end = max((at + node.storages[number].bytes for number, at in offsets.items()), default=0)
-    return Arrangement(offsets, end, live)
+    return Arrangement(offsets, end, live, own)
 
 
 def _up(size: int) -> int:

@@ -56,13 +56,14 @@ class Storage:
     """Bytes of one node's arena that hold `box` of a tensor.
 
     `rows` of the box's rows are kept: row y lies at (y - box.r0) % rows. `number` stands for its place in references
-    until the arena is laid out.
+    until the arena is laid out. `tensor`: of the graph, for people; -1 for sums that belong to none.
     """
 
     number: int
     view: View
     box: Box
     rows: int
+    tensor: int = -1
 
     @property
     def ring(self) -> bool:

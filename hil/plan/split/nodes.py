@@ -72,9 +72,9 @@ class Node:
             before = isinstance(action, Move)
             yield tick, action
 
-    def storage(self, view: View, box: Box, rows: int) -> Storage:
-        """A new storage of `rows` rows for `box`."""
-        made = Storage(len(self.storages), view, box, rows)
+    def storage(self, view: View, box: Box, rows: int, tensor: int = -1) -> Storage:
+        """A new storage of `rows` rows for `box` of a tensor."""
+        made = Storage(len(self.storages), view, box, rows, tensor)
         self.storages.append(made)
         self.uses.append(None)
         return made

@@ -20,6 +20,7 @@ from hil.plan.split.compose import Composed, compose
 from hil.plan.split.geometry import Storage
 from hil.plan.split.nodes import Call
 from hil.plan.split.nodes import Node as Actions
+from hil.plan.split.occupancy import of_node
 from hil.plan.split.operations import Operation
 from hil.plan.split.pads import without_pads
 from hil.plan.split.recognise import operations
@@ -221,6 +222,7 @@ def _plan(laid: Laid, number: int, made: Composed) -> Plan:
         pieces=tuple(pieces),
         bytes_sent=actions.sent,
         bytes_received=actions.received,
+        occupancy=of_node(model.graph, model.operations, actions, laid.arrangements[number]),
     )
 
 

@@ -158,7 +158,9 @@ class Weaver:
             if key == got and self._place(replace(need, made=True)) == made:
                 boxes = [self._rows[got]]
             box = hull(boxes)
-            self._storages[key] = self.nodes[need.node].storage(self.views[need.tensor], box, box.r1 - box.r0)
+            self._storages[key] = self.nodes[need.node].storage(
+                self.views[need.tensor], box, box.r1 - box.r0, need.tensor
+            )
         return self._storages[key]
 
     def _fetch(self, needs: Sequence[Need]) -> None:
@@ -286,7 +288,7 @@ class Weaver:
             reading = [r for r in readers if any(operand.tensor == tensor for operand in r.inputs)]
             rings = operation.rings and all(r.rings for r in reading)
             rows = min(kept[tensor], box.r1 - box.r0) if rings else box.r1 - box.r0
-            found[tensor] = self.nodes[node].storage(operation.out.view, box, rows)
+            found[tensor] = self.nodes[node].storage(operation.out.view, box, rows, tensor)
         return found
 
     # -- partial sums ----------------------------------------------------------------------------------------------
