@@ -8,12 +8,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hil.bench import Where, lab_for
+from hil import board as kinds
+from hil.bench import Lab, Where, lab_for
+from hil.bench.choose import labgrid_of
+from hil.bench.labgrid import Labgrid, seen
 from hil.bench.local import state_of
 from hil.bench.state import State
 from hil.errors import HilError
 from hil.record import queries
 from hil.record.baseline import HistoryBaseline, held_against
+from hil.record.health import health_of
 from hil.record.history import History, Result
 from hil.record.origin import runs_here
 from hil.record.queries import Run
@@ -58,12 +62,13 @@ class Ended:
 
 @dataclass(frozen=True)
 class BoardNow:
-    """A board of the lab, or one that somebody holds."""
+    """A board of the lab, or one that somebody holds. `health`: from its last uses; empty where none are known."""
 
     name: str
     kind: str
     state: str
     what: str
+    health: str = ""
 
 
 @dataclass(frozen=True)
@@ -92,7 +97,8 @@ class Wall:
         boards: tuple[BoardNow, ...] = ()
         now = time.time()
         try:
-            boards = self._boards()
+            labgrid = labgrid_of(self._where)
+            boards = _places(labgrid) if labgrid is not None else _of_lab(lab_for(self._where), self._file)
         except HilError as error:
             trouble.append(str(error))
         if not self._file.exists():
@@ -114,22 +120,43 @@ class Wall:
             self._ended[run.id] = _ended(history, run)
         return self._ended[run.id]
 
-    def _boards(self) -> tuple[BoardNow, ...]:
-        """Of the lab file; and leases of boards that are in none, such as those that were only plugged in."""
-        lab = lab_for(self._where)
-        state = State(state_of(lab))
-        found, named = [], set()
-        for board in lab.boards if lab else ():
-            holder, aside = state.holder(board.identity), state.quarantined(board.identity)
-            named.add(state.lease_name(board.identity))
-            word, what = "free", board.identity
-            if aside is not None:
-                word, what = "set aside", f"{aside.reason}: hil lab release {board.name}"
-            elif holder is not None:
-                word, what = "held", str(holder)
-            found.append(BoardNow(board.name, board.kind, word, what))
-        others = [(name, owner) for name, owner in state.leases() if name not in named]
-        return (*found, *(BoardNow(name, owner.kind, "held", str(owner)) for name, owner in others))
+
+def _of_lab(lab: Lab | None, history: Path) -> tuple[BoardNow, ...]:
+    """Of a lab file; and leases of boards that are in none, such as those that were only plugged in."""
+    state = State(state_of(lab))
+    found, named = [], set()
+    for board in lab.boards if lab else ():
+        holder, aside = state.holder(board.identity), state.quarantined(board.identity)
+        named.add(state.lease_name(board.identity))
+        word, what = "free", board.identity
+        if aside is not None:
+            word, what = "set aside", f"{aside.reason}: hil lab release {board.name}"
+        elif holder is not None:
+            word, what = "held", str(holder)
+        found.append(BoardNow(board.name, board.kind, word, what, _health(history, board.identity, state)))
+    others = [(name, owner) for name, owner in state.leases() if name not in named]
+    return (*found, *(BoardNow(name, owner.kind, "held", str(owner)) for name, owner in others))
+
+
+def _health(file: Path, identity: str, state: State) -> str:
+    if not file.exists():
+        return ""
+    with History.open(file) as history:
+        health = health_of(history, identity, state)
+    return str(health) if health.uses else ""
+
+
+def _places(where: Labgrid) -> tuple[BoardNow, ...]:
+    """Of a labgrid coordinator: its places with boards of kinds that are known here."""
+    found = []
+    for kind in kinds.names():
+        for _, place, owner, health in seen(where, kind):
+            name, _, rest = place.partition(" at ")
+            word, what = ("held", f"by {owner}; {rest}") if owner else ("free", rest)
+            if health != "well":
+                word, what = "set aside" if health.startswith("set aside") else "missing", health
+            found.append(BoardNow(name, kind, word, what))
+    return tuple(found)
 
 
 def _live(history: History, run: Run) -> Live:

@@ -13,7 +13,7 @@ from playwright.sync_api import Page
 
 from hil.bench import Where
 from hil.bench.state import State
-from hil.record.history import History, Result
+from hil.record.history import History, Result, Usage
 from hil.report.serve import LabServer, lab_server
 from tests.browser.looking import HOSTILE, WEAK_TEXTS, until
 from tests.support.histories import NOW, filled, origin, record
@@ -47,7 +47,9 @@ def history(tmp_path: Path) -> Path:
     file = filled(tmp_path / "history.sqlite", 3, slow_from=2)
     with History.open(file) as opened:
         here = origin("live", host=platform.node(), pid=os.getpid(), began=NOW - 65)
-        opened.begin(here).tested(Result("a.py::test_first", "passed", at=NOW))
+        writer = opened.begin(here)
+        writer.tested(Result("a.py::test_first", "passed", at=NOW))
+        writer.used(Usage("serial A", "pico-a", "infrastructure", "no answer", at=NOW))
     return file
 
 
@@ -70,6 +72,7 @@ def test_the_wall_shows_runs_boards_and_the_night(opened: Open, server: LabServe
     assert "1 test" in page.locator("section", has=page.locator("#live")).inner_text()
     boards = {tile.locator("h3").inner_text(): tile.inner_text() for tile in page.locator(".tile.board").all()}
     assert f"process {os.getpid()}" in boards["pico-a rp2040"]
+    assert "1 of 1 uses bad" in boards["pico-a rp2040"]
     assert "set aside" in boards["pico-b rp2040"]
     assert "hil lab release pico-b" in boards["pico-b rp2040"]
     night = page.locator("section", has=page.locator("#night")).inner_text()

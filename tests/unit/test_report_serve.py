@@ -19,8 +19,8 @@ import pytest
 from hil.bench import Where
 from hil.bench.state import State
 from hil.errors import UsageError
-from hil.record.history import History, Result
-from hil.report import serve
+from hil.record.history import History, Result, Usage
+from hil.report import serve, wall
 from hil.report.serve import LabServer, address, lab_server
 from hil.report.wall import Wall
 from tests.support.histories import NOW, filled, origin
@@ -256,3 +256,37 @@ def test_ctrl_c_ends_it(tmp_path: Path) -> None:
         running.send_signal(signal.SIGINT)
         assert running.wait(LIMIT) == 0
         assert stderr.read().strip() == ""
+
+
+def test_boards_of_a_labgrid_coordinator_are_on_the_wall(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = {
+        "rp2040": [
+            ("virtual", "p-0 at labgrid:lab:20408, exporter pi", None, "well"),
+            ("hardware", "p-1 at labgrid:lab:20408, exporter pi", "pi/ana", "well"),
+            ("hardware", "p-2 at labgrid:lab:20408, exporter none", None, "no exporter has p-2"),
+            ("hardware", "p-3 at labgrid:lab:20408, exporter pi", None, "set aside (no answer): hil lab release p-3"),
+        ]
+    }
+    monkeypatch.setattr(wall, "seen", lambda where, kind: iter(told.get(kind, [])))
+    view = Wall(tmp_path / "h.sqlite", Where("labgrid:lab:20408")).view()
+    assert [(board.name, board.kind, board.state) for board in view.boards] == [
+        ("p-0", "rp2040", "free"),
+        ("p-1", "rp2040", "held"),
+        ("p-2", "rp2040", "missing"),
+        ("p-3", "rp2040", "set aside"),
+    ]
+    assert "pi/ana" in view.boards[1].what
+    assert "hil lab release p-3" in view.boards[3].what
+
+
+def test_a_board_is_shown_with_its_health(tmp_path: Path) -> None:
+    lab = tmp_path / "lab.toml"
+    lab.write_text(f'schema = 1\nstate = "{tmp_path}"\n[board.a]\nkind = "rp2040"\nserial = "A"\n')
+    file = tmp_path / "h.sqlite"
+    (board,) = Wall(file, Where(str(lab))).view().boards
+    assert (board.state, board.health) == ("free", "")
+    with History.open(file) as history, history.run(origin("one")) as run:
+        run.used(Usage("serial A", "a", "infrastructure", "no answer"))
+        run.used(Usage("serial A", "a", "well"))
+    (board,) = Wall(file, Where(str(lab))).view().boards
+    assert board.health.endswith("1 of 2 uses bad")
