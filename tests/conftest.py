@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,10 @@ from hypothesis import HealthCheck, settings
 
 from hil.paths import cache_root
 from tests.support.fakes import tiny_model
+
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    # Started behind a shell's '&': programs that tests start would ignore Ctrl-C too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _SLOW_OK = (HealthCheck.too_slow, HealthCheck.function_scoped_fixture)
 settings.register_profile(

@@ -144,8 +144,11 @@ def test_nothing_outlives_the_owner_however_it_ends(how: signal.Signals, tmp_pat
     ) as owner:
         assert owner.stdout is not None
         pids = [int(word) for word in owner.stdout.readline().split()]
-        assert len(pids) == 2
-        owner.send_signal(how)
-        owner.wait(LIMIT)
+        try:
+            assert len(pids) == 2
+            owner.send_signal(how)
+            owner.wait(LIMIT)
+        finally:
+            owner.kill()
     for pid in pids:
         eventually(lambda pid=pid: gone(pid))  # type: ignore[misc]

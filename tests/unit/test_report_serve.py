@@ -252,10 +252,13 @@ def test_ctrl_c_ends_it(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "hil", *words]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as running:
         stderr: Any = running.stderr
-        assert "the wall is at http://127.0.0.1:" in stderr.readline()
-        running.send_signal(signal.SIGINT)
-        assert running.wait(LIMIT) == 0
-        assert stderr.read().strip() == ""
+        try:
+            assert "the wall is at http://127.0.0.1:" in stderr.readline()
+            running.send_signal(signal.SIGINT)
+            assert running.wait(LIMIT) == 0
+            assert stderr.read().strip() == ""
+        finally:
+            running.kill()
 
 
 def test_boards_of_a_labgrid_coordinator_are_on_the_wall(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
