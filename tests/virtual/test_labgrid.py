@@ -208,6 +208,8 @@ def test_boards_lists_its_places(one: Lab, capsys: pytest.CaptureFixture[str]) -
             "where": f"pico-a at labgrid:{one.address}, exporter bench-a",
             "held_by": "elsewhere/alice",
             "health": "well",
+            "score": None,
+            "uses": 0,
         }
     ]
     one.client("-p", "pico-a", "release", user="alice")
