@@ -254,6 +254,7 @@ def folder(shared_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("PYTHONPATH", str(ZOO.parent))
     monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
     monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
     (tmp_path / "tmp").mkdir()
     here = tmp_path / "here"
     here.mkdir()
