@@ -211,12 +211,14 @@ def test_what_workers_say_reaches_the_controller(terminal: Any) -> None:
         for node in nodes:
             controller.pytest_configure_node(node)
         folder = Path(nodes[0].workerinput["hil_progress"])
-        first, second, third = (progress(Config(node.workerinput)) for node in nodes)  # type: ignore[arg-type]
+        workers = [Config(node.workerinput) for node in nodes]
+        first, second, third = (progress(worker) for worker in workers)  # type: ignore[arg-type]
         assert controller._said() == []
+        first("something that is longer")
         first("planning")
         second("a\x1b[2Jb\nand more")
-        third("x" * 1000)
-        assert controller._said() == ["gw0 planning", "gw1 a\N{REPLACEMENT CHARACTER}[2Jb", "gw2 " + "x" * 200]
+        third("漢" * 1000)
+        assert controller._said() == ["gw0 planning", "gw1 a\N{REPLACEMENT CHARACTER}[2Jb", "gw2 " + "漢" * 200]
         first("")
         controller.pytest_testnodedown(nodes[1])
         controller.pytest_testnodedown(nodes[1])
@@ -228,6 +230,8 @@ def test_what_workers_say_reaches_the_controller(terminal: Any) -> None:
     assert not folder.exists()
     assert not controller._watch.is_alive()
     first("too late")
+    for cleanup in [cleanup for worker in workers for cleanup in worker.cleanups]:
+        cleanup()
 
 
 WAITS = """
