@@ -112,7 +112,10 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Refuse what is wrong of board, model, zoo, lab, history, baseline now: later it looks like a broken test."""
     if _cases(session.config):
+        from hil.pytest_progress import begin
+
         held(session.config)
+        begin(session.config)
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
@@ -237,9 +240,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.fixture(scope="session")
 def hil_session(pytestconfig: pytest.Config) -> Iterator[Session]:
     """What all cases share: built images, references, and the one board that runs now."""
-    from hil.pytest_session import Session, progress_line
+    from hil.pytest_progress import progress
+    from hil.pytest_session import Session
 
-    with Session(pytestconfig, progress_line(pytestconfig), kept(pytestconfig), held(pytestconfig)) as session:
+    with Session(pytestconfig, progress(pytestconfig), kept(pytestconfig), held(pytestconfig)) as session:
         pytestconfig.stash[_SESSION] = session
         yield session
     del pytestconfig.stash[_SESSION]

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -15,7 +14,7 @@ from hil.bench import Where
 from hil.bench.virtual import drop_boards, keeping_boards
 from hil.cases import Case
 from hil.cluster import Cluster
-from hil.deployment import ClusterDeployment, Deployment, Say, Tensors, silent
+from hil.deployment import ClusterDeployment, Deployment, Say, Tensors
 from hil.dut import Dut
 from hil.errors import BoardBusy, DeviceError, HilError, InfrastructureError, LinkError, NodeFailed
 from hil.model import inputs as input_sets
@@ -24,7 +23,6 @@ from hil.model.reference import ReferenceResult
 from hil.pytest_baseline import Held, properties
 from hil.pytest_history import Kept, told
 from hil.record import ClusterProfile, Compared, Profile, Uses, cluster_record, profile_record, variant_record
-from hil.report import plain
 
 T = TypeVar("T")
 
@@ -60,14 +58,21 @@ class Session:
         self._power_off()
         self._spares.close()
 
+    def saying(self, case: Case) -> Say:
+        """How what is done for a case is said: with its board, where the text does not name it."""
+        board = case.board
+        return lambda text: self._say(text if not text or board in text else f"{board}: {text}")
+
     def deployment(self, case: Case) -> Deployment:
         """The case's model, planned and built."""
-        return self._once("deployment", case, lambda: api.prepare(case.model.path, self._request(case), say=self._say))
+        return self._once(
+            "deployment", case, lambda: api.prepare(case.model.path, self._request(case), say=self.saying(case))
+        )
 
     def cluster_deployment(self, case: Case) -> ClusterDeployment:
         """The case's model, planned for several boards and built for each."""
         path, request = case.model.path, self._request(case)
-        return self._once("deployment", case, lambda: api.prepare_cluster(path, request, say=self._say))
+        return self._once("deployment", case, lambda: api.prepare_cluster(path, request, say=self.saying(case)))
 
     def graph(self, case: Case) -> Graph:
         """The case's model."""
@@ -87,7 +92,9 @@ class Session:
     def reference(self, case: Case, *, layers: bool = False) -> ReferenceResult:
         """The host reference for the case's input sets."""
         graph, values = self.graph(case), self.inputs(case)
-        return self._once(f"reference{layers}", case, lambda: api.expected(graph, values, layers=layers, say=self._say))
+        return self._once(
+            f"reference{layers}", case, lambda: api.expected(graph, values, layers=layers, say=self.saying(case))
+        )
 
     def profile(self, case: Case) -> Profile:
         """The case's measurement."""
@@ -95,9 +102,9 @@ class Session:
 
     def _measure(self, case: Case) -> Profile:
         values, result = self.inputs(case), self.reference(case)
-        api.prove(self.deployment(case).planned, values[0], result, say=self._say)
+        api.prove(self.deployment(case).planned, values[0], result, say=self.saying(case))
         with self.lent(case) as dut:
-            made = api.profile_on(dut, values, result, self._request(case), say=self._say)
+            made = api.profile_on(dut, values, result, self._request(case), say=self.saying(case))
         self._keep(case, profile_record(made))
         return made
 
@@ -107,9 +114,9 @@ class Session:
 
     def _measure_cluster(self, case: Case) -> ClusterProfile:
         values, result = self.inputs(case), self.reference(case)
-        api.prove_cluster(self.cluster_deployment(case).planned, values[0], result, say=self._say)
+        api.prove_cluster(self.cluster_deployment(case).planned, values[0], result, say=self.saying(case))
         with self.cluster(case) as running:
-            made = api.profile_on_cluster(running, values, result, self._request(case), say=self._say)
+            made = api.profile_on_cluster(running, values, result, self._request(case), say=self.saying(case))
         self._keep(case, cluster_record(made))
         return made
 
@@ -138,7 +145,7 @@ class Session:
     def lent(self, case: Case) -> Iterator[Dut]:
         """A board that runs the case. It stays on for the next use, unless this one sees it fail."""
         deployment = self.deployment(case)
-        with self._on(case, lambda: api.running(deployment, where=self._where, say=self._say)) as running:
+        with self._on(case, lambda: api.running(deployment, where=self._where, say=self.saying(case))) as running:
             assert isinstance(running, Dut)
             yield running
 
@@ -146,7 +153,9 @@ class Session:
     def cluster(self, case: Case) -> Iterator[Cluster]:
         """Boards that run the case together. They stay on for the next use, unless this one sees them fail."""
         deployment = self.cluster_deployment(case)
-        with self._on(case, lambda: api.running_cluster(deployment, where=self._where, say=self._say)) as running:
+        with self._on(
+            case, lambda: api.running_cluster(deployment, where=self._where, say=self.saying(case))
+        ) as running:
             assert isinstance(running, Cluster)
             yield running
 
@@ -349,33 +358,3 @@ def _plainly() -> Iterator[None]:
         yield
     except HilError as error:
         raise told(error) from None
-
-
-def progress_line(config: pytest.Config) -> Say:
-    """What is being done, below pytest's own line, and gone with it; nothing where there is no terminal.
-
-    pytest goes on writing where it was: only relative moves are used, which hold when the screen scrolls.
-    """
-    reporter = config.pluginmanager.getplugin("terminalreporter")
-    if reporter is None or not reporter.isatty or config.getoption("verbose") < 0 or os.environ.get("TERM") == "dumb":
-        return silent
-    capture = config.pluginmanager.getplugin("capturemanager")
-    terminal, shown = reporter._tw, False
-
-    def say(text: str) -> None:
-        nonlocal shown
-        with capture.global_and_fixture_disabled() if capture else nullcontext():
-            if text:
-                line = f"  hil: {plain(text).splitlines()[0]}"[: terminal.fullwidth - 1]
-                terminal._file.write(("\r" if shown else "\n") + line + _ERASE)
-            elif shown:
-                column = terminal.width_of_current_line % terminal.fullwidth
-                terminal._file.write(f"\r{_ERASE}{_UP}\r" + (f"\x1b[{column}C" if column else ""))
-            terminal._file.flush()
-        shown = bool(text)
-
-    return say
-
-
-_ERASE = "\x1b[K"  # from the cursor to the end of the line
-_UP = "\x1b[A"

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import pty
 import re
-import subprocess
-import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -16,10 +12,12 @@ from rich.cells import cell_len
 
 # pytester forgets modules that a run in this process loads; a library of which half is loaded twice breaks. All now.
 import hil.model.zoo
+import hil.pytest_progress
 import hil.pytest_session
 import hil.report.summary  # noqa: F401
 from hil.paths import ZOO
 from tests.support.fakes import tiny_model
+from tests.support.terminal import on_terminal, screen
 
 pytestmark = pytest.mark.usefixtures("_clean")
 ROOT = ZOO.parent
@@ -490,58 +488,14 @@ def test_progress_is_written_over_itself(pytester: pytest.Pytester) -> None:
     """On a terminal: what is being done, on one line that is erased before pytest goes on."""
     pytester.makeconftest(FAKES)
     pytester.makepyfile("def test_a(profile): pass")
-    leader, follower = pty.openpty()
-    with subprocess.Popen(
-        [sys.executable, "-m", "pytest", *ON],
-        cwd=pytester.path, stdin=follower, stdout=follower, stderr=follower, close_fds=True,
-    ) as child:  # fmt: skip
-        os.close(follower)
-        seen = b""
-        while part := _read(leader):
-            seen += part
-        assert child.wait(timeout=60) == 0
-    os.close(leader)
-    shown = seen.decode()
+    status, shown = on_terminal(*ON, folder=pytester.path)
+    assert status == 0
     for what in ("planning", "reference for tiny, 4 inputs", "proving the program", "starting", "tiny: run 1 of 3"):
-        assert f"  hil: {what}" in shown, what
-    lines = _screen(shown)
+        assert f"  hil: rp2040: {what}" in shown, what
+    lines = screen(shown)
     assert not any(line.startswith("  hil:") for line in lines), "nothing of it stays"
     plain = [line for line in pytester.runpytest(*ON).outlines if line.startswith("test_")]
     assert [line for line in lines if line.startswith("test_")] == plain, "pytest's own lines are as without it"
-
-
-def _read(terminal: int) -> bytes:
-    """What the terminal shows next; empty when the program has gone."""
-    try:
-        return os.read(terminal, 65536)
-    except OSError:  # Linux's way to say that nobody writes any more
-        return b""
-
-
-def _screen(shown: str) -> list[str]:
-    """What a terminal shows in the end, that knows carriage return, line feed, cursor up and right, and erase."""
-    lines: list[list[str]] = [[]]
-    row = column = 0
-    for code, letter in re.findall(r"\x1b\[([0-9;]*[A-Za-z])|(.)", shown, re.DOTALL):
-        if letter == "\r":
-            column = 0
-        elif letter == "\n":
-            row += 1
-            lines += [[] for _ in range(row + 1 - len(lines))]
-        elif letter:
-            cells = lines[row]
-            cells += [" "] * (column + 1 - len(cells))
-            cells[column] = letter
-            column += 1
-        elif code == "K":
-            del lines[row][column:]
-        elif code == "A":
-            row -= 1
-        elif code.endswith("C"):
-            column += int(code[:-1])
-        else:
-            assert code.endswith("m"), f"an unknown sequence: {code}"
-    return ["".join(cells).rstrip() for cells in lines]
 
 
 # -- on the virtual board ----------------------------------------------------------------------------------------------
