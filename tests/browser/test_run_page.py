@@ -219,8 +219,9 @@ def test_paper_is_white_and_complete(opened: Open, url: str, tmp_path: Path) -> 
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert not page.locator("nav").is_visible()
     assert not page.locator(".filters").is_visible()
-    ink = page.locator("[data-chart] svg text").first.evaluate("one => getComputedStyle(one).fill")
-    assert ink in ("rgb(0, 0, 0)", "rgb(68, 68, 68)")
+    # The charts are drawn anew for paper, so that an element that was found may be gone by the time that it is asked.
+    ink = "getComputedStyle(document.querySelector('[data-chart] svg text')).fill"
+    until(page, f"['rgb(0, 0, 0)', 'rgb(68, 68, 68)'].includes({ink})")
     assert page.evaluate(WEAK_TEXTS) == []
     data = page.pdf(path=tmp_path / "page.pdf")
     assert data.startswith(b"%PDF")

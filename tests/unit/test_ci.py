@@ -181,9 +181,10 @@ def test_a_night_runs_each_board_exports_and_gates(tools: FakeTools, checkout: P
     assert done.returncode == 0, done.stdout + done.stderr
     assert tools.calls == [
         "hil doctor --json r/doctor.json",
-        "hil boards --json r/boards.json",
+        "hil boards --bench auto --json r/boards.json",
         *[
-            f"python -m pytest --pyargs hil.suite --junit-xml=r/{name}.xml --hil-history=r/history.sqlite -ra {words}"
+            f"python -m pytest --pyargs hil.suite --hil-bench=auto --junit-xml=r/{name}.xml "
+            f"--hil-history=r/history.sqlite -ra {words}"
             for name, words in (
                 ("rp2040", "--board=rp2040 -k latency"),
                 ("rp2350", "--board=rp2350 -k latency"),

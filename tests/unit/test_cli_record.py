@@ -92,7 +92,7 @@ def test_a_profile_is_a_run(tiny: Path, boards: list[FakeDut], file: Path, capsy
     found, (test,) = the_run(file)
     assert status == 0
     assert f"history: run {found.id} in {file}" in out
-    assert (found.verdict, found.origin.bench) == ("pass", "rp2040 on the virtual bench")
+    assert (found.verdict, found.origin.bench) == ("pass", "rp2040 on the virtual bench, flashed by pyOCD")
     assert found.origin.command == f"hil profile {tiny} --board rp2040 --seed 3"
     assert (test.name, test.outcome, test.model, test.board) == (f"hil profile {tiny}", "passed", "tiny", "rp2040")
     assert test.place == "fake rp2040 at nowhere"

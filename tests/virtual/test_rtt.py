@@ -79,7 +79,7 @@ def test_a_console_is_left_and_taken_again_and_has_one_user() -> None:
     with hil.virtual.start("rp2040", deployment.image.elf) as board:
         for _ in range(2):
             with RttConsole(f"hil:{board.debug_port}", deployment.image, deployment.board) as console:
-                station = VirtualStation("rp2040", board, console.url)
+                station = VirtualStation("rp2040", board, url=console.url)
                 for _ in range(2):
                     with connected(deployment, station) as dut:
                         port = int(console.url.rpartition(":")[2])
@@ -94,7 +94,7 @@ def test_a_board_that_is_unplugged_is_an_error() -> None:
     with (
         hil.virtual.start("rp2040", deployment.image.elf) as board,
         RttConsole(f"hil:{board.debug_port}", deployment.image, deployment.board) as console,
-        connected(deployment, VirtualStation("rp2040", board, console.url)) as dut,
+        connected(deployment, VirtualStation("rp2040", board, url=console.url)) as dut,
     ):
         board.stop()
         with pytest.raises(InfrastructureError):
