@@ -11,6 +11,7 @@ import contextlib
 import socket
 import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from io import BufferedReader
 from typing import Any
 
 from pyocd.core import exceptions
@@ -35,6 +36,7 @@ class VirtualProbe(DebugProbe):  # type: ignore[misc]  # pyOCD has no types
         super().__init__()
         self._address = address
         self._socket: socket.socket | None = None
+        self._reader: BufferedReader | None = None
         self._protocol: DebugProbe.Protocol | None = None
         self._queue = bytearray()
         self._queued = 0
@@ -90,6 +92,7 @@ class VirtualProbe(DebugProbe):  # type: ignore[misc]  # pyOCD has no types
         except OSError as error:
             raise exceptions.ProbeError(f"no debug port at {self._address}: {error}") from error
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._reader = self._socket.makefile("rb")
         self._send(b"", 0)
         acknowledge, _ = ANSWER.unpack_from(self._answers()[0][0])  # a second program is told so
         if acknowledge == BUSY:
@@ -107,6 +110,9 @@ class VirtualProbe(DebugProbe):  # type: ignore[misc]  # pyOCD has no types
 
     def _hang_up(self) -> None:
         self._awaited.clear()
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
         if self._socket is not None:
             self._socket.close()
             self._socket = None
@@ -262,14 +268,11 @@ class VirtualProbe(DebugProbe):  # type: ignore[misc]  # pyOCD has no types
             raise exceptions.ProbeDisconnected(f"the debug port at {self._address} is gone: {error}") from error
 
     def _read(self, length: int) -> bytes:
-        data = bytearray()
-        while len(data) < length:
-            assert self._socket is not None
-            part = self._socket.recv(length - len(data))
-            if not part:
-                raise OSError("it closed the connection")
-            data += part
-        return bytes(data)
+        assert self._reader is not None
+        data = self._reader.read(length)  # buffered: the length of an answer comes with it, and often the next one too
+        if len(data) < length:
+            raise OSError("it closed the connection")
+        return data
 
 
 def _first(words: list[int]) -> int:
