@@ -23,6 +23,7 @@ from hil import (
     cli_gate,
     cli_keep,
     cli_lab,
+    cli_monitor,
     cli_record,
     cli_report,
     doctor,
@@ -82,6 +83,7 @@ def parser() -> argparse.ArgumentParser:
     cli_lab.add_options(listing)
     cli_record.add_history_file(listing)
     cli_lab.add_command(commands)
+    cli_monitor.add_command(commands)
     cli_debug.add_command(commands)
     cli_record.add_command(commands)
     _add(commands, "doctor", _doctor, "what is missing on this machine, and the command that mends it")

@@ -252,7 +252,7 @@ class Link:
         raise LinkTimeout(
             f"{self._name()}: no valid answer to {kind.name} (sequence {frame.sequence}) after {self.tries} tries of "
             f"{self._patience(payload):.1f} s{dropped}",
-            hint="check power, cable and baud rate; `hil monitor` shows what the board sends",
+            hint=f"check power, cable and baud rate; what the board sends: hil monitor {self.transport.name}",
         )
 
     def _numbered(self, kind: Kind, payload: bytes) -> Frame:
