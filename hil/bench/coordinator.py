@@ -236,6 +236,8 @@ class Coordinator:
     # -- the child ----
 
     def _ask(self, request: Mapping[str, Any], limit: float = _LIMIT) -> dict[str, Any]:
+        if self._lost:  # its client may still tell what it knew: that a port is where it was, say
+            raise self._missing("the connection is lost")
         with self._lock:
             try:
                 assert self._process.stdin is not None
