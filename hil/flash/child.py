@@ -39,7 +39,7 @@ class DebugChild:
 
     def __init__(self, target: str, board: Board, connect: Connect, *, log: Path | None = None) -> None:
         if importlib.util.find_spec("pyocd") is None:
-            raise ToolMissing("pyOCD is not installed in this environment", hint="pip install 'pytest-hil[pyocd]'")
+            raise ToolMissing("pyOCD is not installed in this environment", hint="pip install 'pyocd>=0.46,<0.47'")
         if "pyocd" not in board.flash_tools:
             raise UsageError(
                 f"no debugger is known for a {board.name}: boards/{board.name}.toml has no pyocd in [flash]"

@@ -97,3 +97,8 @@ def test_the_record(capsys: pytest.CaptureFixture[str]) -> None:
     assert record["schema"] == "hil.doctor/1"
     for finding in record["findings"]:
         assert list(finding) == ["what", "why", "found", "good", "needed", "mend"]
+
+
+def test_nothing_is_named_twice() -> None:
+    names = [finding.what for finding in doctor.examine()]
+    assert len(names) == len(set(names))
